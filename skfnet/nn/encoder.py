@@ -1,0 +1,149 @@
+"""The encoder: embeddings, then blocks of mixing and feed-forward layers.
+
+Lee-Thorp, Ainslie, Eckstein and Ontanon, "FNet: Mixing Tokens with Fourier Transforms",
+arXiv 2105.03824, figure 1.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .config import EncoderConfig
+from .dropout import Dropout
+from .mixing import make_mixer
+
+__all__ = ["Block", "Embeddings", "Encoder"]
+
+_ACTIVATIONS = {"gelu": partial(F.gelu, approximate="tanh"), "relu": F.relu}
+_INITIAL_SD = 0.02  # of kernels and embeddings, as in the reference implementation
+
+
+class Encoder(nn.Module):
+    """Token ids in, hidden states out.
+
+    Parameters
+    ----------
+    config : EncoderConfig
+        Sizes and choices.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skfnet.nn import Encoder, EncoderConfig
+    >>> encoder = Encoder(EncoderConfig(vocab_size=8000, width=256, depth=4, mixer="fourier"))
+    >>> ids = torch.tensor([[5, 17, 3], [5, 9, 0]])
+    >>> encoder(ids, lengths=torch.tensor([3, 2])).shape
+    torch.Size([2, 3, 256])
+    """
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embeddings = Embeddings(config)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
+        # A pre-norm stack ends in a sum that nothing has normalised.
+        self.norm = _layer_norm(config) if config.norm == "pre" else nn.Identity()
+        self.apply(_initialise)
+
+    def forward(self, ids: Tensor, lengths: Tensor, type_ids: Tensor | None = None) -> Tensor:
+        """Encode a batch of rows.
+
+        Parameters
+        ----------
+        ids : Tensor of int, shape (batch, length)
+            Token ids; beyond a row's length anything below the vocabulary's size may stand.
+        lengths : Tensor of int, shape (batch,)
+            Number of tokens of each row.
+        type_ids : Tensor of int, shape (batch, length), optional
+            Segment of each token; all zero when None.
+
+        Returns
+        -------
+        Tensor of shape (batch, length, width)
+            Hidden states. Those beyond a row's length mean nothing.
+        """
+        x = self.embeddings(ids, type_ids)
+        for block in self.blocks:
+            x = block(x, lengths)
+        return self.norm(x)
+
+
+class Embeddings(nn.Module):
+    """Word + position + type embeddings, then what the configuration asks for."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.words = nn.Embedding(config.vocab_size, config.width)
+        self.positions = (
+            nn.Embedding(config.max_length, config.width) if config.positions == "learned" else None
+        )
+        self.types = nn.Embedding(config.n_types, config.width)
+        self.norm = _layer_norm(config) if config.embedding_norm else nn.Identity()
+        self.projection = (
+            nn.Linear(config.width, config.width) if config.embedding_projection else nn.Identity()
+        )
+        self.dropout = Dropout(config.dropout)
+
+    def forward(self, ids: Tensor, type_ids: Tensor | None) -> Tensor:
+        """Embed ids (batch, length) as (batch, length, width)."""
+        x = self.words(ids)
+        if self.positions is not None:
+            if ids.shape[1] > self.positions.num_embeddings:
+                raise ValueError(
+                    f"Rows of {ids.shape[1]} tokens, but the encoder was built with "
+                    f"max_length={self.positions.num_embeddings}."
+                )
+            x = x + self.positions.weight[: ids.shape[1]]
+        x = x + (self.types.weight[0] if type_ids is None else self.types(type_ids))
+        return self.dropout(self.projection(self.norm(x)))
+
+
+class Block(nn.Module):
+    """Mixing, then a feed-forward layer, each with a residual connection and a LayerNorm."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.pre_norm = config.norm == "pre"
+        self.mixer = make_mixer(config)
+        self.gain = (
+            None
+            if config.mixing_gain is None
+            else nn.Parameter(torch.tensor(float(config.mixing_gain)))
+        )
+        self.mixing_norm = _layer_norm(config)
+        self.inner = nn.Linear(config.width, config.feedforward_size)
+        self.outer = nn.Linear(config.feedforward_size, config.width)
+        self.feedforward_norm = _layer_norm(config)
+        self.activation = _ACTIVATIONS[config.activation]
+        self.dropout = Dropout(config.dropout)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """Map x (batch, length, width) to the same shape."""
+        if self.pre_norm:
+            x = x + self._mix(self.mixing_norm(x), lengths)
+            return x + self._feed_forward(self.feedforward_norm(x))
+        x = self.mixing_norm(x + self._mix(x, lengths))
+        return self.feedforward_norm(x + self._feed_forward(x))
+
+    def _mix(self, x: Tensor, lengths: Tensor) -> Tensor:
+        mixed = self.mixer(x, lengths)
+        return mixed if self.gain is None else mixed * self.gain
+
+    def _feed_forward(self, x: Tensor) -> Tensor:
+        return self.dropout(self.outer(self.activation(self.inner(x))))
+
+
+def _layer_norm(config: EncoderConfig) -> nn.LayerNorm:
+    return nn.LayerNorm(config.width, eps=config.layer_norm_eps)
+
+
+def _initialise(module: nn.Module) -> None:
+    """Kernels and embeddings N(0, 0.02), as in the reference implementation; biases zero."""
+    if isinstance(module, nn.Linear | nn.Embedding):
+        nn.init.normal_(module.weight, std=_INITIAL_SD)
+    if isinstance(module, nn.Linear):
+        nn.init.zeros_(module.bias)

@@ -1,0 +1,106 @@
+"""From hidden states to one vector a document, and from there to one number a class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from .config import EncoderConfig
+from .dropout import Dropout
+from .encoder import Encoder
+
+__all__ = ["POOLINGS", "DocumentClassifier"]
+
+
+class MeanPooling(nn.Module):
+    """Mean of a row's hidden states, padding left out."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+
+    def forward(self, hidden: Tensor, lengths: Tensor) -> Tensor:
+        """Pool (batch, length, width) to (batch, width)."""
+        total = hidden.masked_fill(_beyond(hidden, lengths), 0).sum(dim=1)
+        return total / lengths.to(total)[:, None]
+
+
+class MaxPooling(nn.Module):
+    """Largest value of each hidden unit over a row, padding left out."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+
+    def forward(self, hidden: Tensor, lengths: Tensor) -> Tensor:
+        """Pool (batch, length, width) to (batch, width)."""
+        return hidden.masked_fill(_beyond(hidden, lengths), -torch.inf).amax(dim=1)
+
+
+class ClsPooling(nn.Module):
+    """The paper's pooler: a dense layer with tanh on the first token, [CLS]."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.dense = nn.Linear(width, width)
+        nn.init.normal_(self.dense.weight, std=0.02)
+        nn.init.zeros_(self.dense.bias)
+
+    def forward(self, hidden: Tensor, lengths: Tensor) -> Tensor:
+        """Pool (batch, length, width) to (batch, width)."""
+        return torch.tanh(self.dense(hidden[:, 0]))
+
+
+POOLINGS: dict[str, Callable[[int], nn.Module]] = {
+    "mean": MeanPooling,
+    "max": MaxPooling,
+    "cls": ClsPooling,
+}
+
+
+class DocumentClassifier(nn.Module):
+    """Encoder, pooling and a linear layer: ids in, logits out.
+
+    Parameters
+    ----------
+    config : EncoderConfig
+        The encoder's sizes and choices.
+    n_classes : int
+        Number of logits.
+    pooling : {"mean", "max", "cls"}, default="mean"
+        How a row's hidden states become one vector.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skfnet.nn import DocumentClassifier, EncoderConfig
+    >>> model = DocumentClassifier(EncoderConfig(vocab_size=100, width=16), n_classes=3)
+    >>> model(torch.tensor([[5, 17, 3]]), torch.tensor([3])).shape
+    torch.Size([1, 3])
+    """
+
+    def __init__(self, config: EncoderConfig, n_classes: int, pooling: str = "mean") -> None:
+        super().__init__()
+        if pooling not in POOLINGS:
+            raise ValueError(f"Unknown pooling {pooling!r}; known are {sorted(POOLINGS)}.")
+        self.encoder = Encoder(config)
+        self.pooling_name = pooling
+        self.pooling = POOLINGS[pooling](config.width)
+        self.dropout = Dropout(config.dropout)
+        self.output = nn.Linear(config.width, n_classes)
+        nn.init.normal_(self.output.weight, std=0.02)
+        nn.init.zeros_(self.output.bias)
+
+    def embed(self, ids: Tensor, lengths: Tensor, type_ids: Tensor | None = None) -> Tensor:
+        """Give one vector a document, (batch, width)."""
+        return self.pooling(self.encoder(ids, lengths, type_ids), lengths)
+
+    def forward(self, ids: Tensor, lengths: Tensor, type_ids: Tensor | None = None) -> Tensor:
+        """Give the logits, (batch, n_classes)."""
+        return self.output(self.dropout(self.embed(ids, lengths, type_ids)))
+
+
+def _beyond(hidden: Tensor, lengths: Tensor) -> Tensor:
+    """Mask (batch, length, 1) of the places beyond each row's length."""
+    position = torch.arange(hidden.shape[1], device=hidden.device)
+    return (position >= lengths[:, None])[..., None]

@@ -1,0 +1,315 @@
+"""TextTokenizer: learns a vocabulary from texts and turns texts into token ids."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from numbers import Integral
+from typing import Any, Self
+
+import tokenizers
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import Tags
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+from tokenizers import models, normalizers, pre_tokenizers, processors, trainers
+
+from .batches import SpecialTokens, TokenArray
+from .texts import check_documents
+
+__all__ = ["TextTokenizer"]
+
+PAD, UNKNOWN, CLS, SEP, MASK = SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+
+# Longer runs of letters or signs are cut here, from the left, so that a text without spaces
+# costs no more than any other and the pieces of its beginning never depend on its end.
+_LONGEST_WORD = 64
+# A document is cut before it is tokenized, at first after this many characters a wanted token.
+_CHARACTERS_PER_TOKEN = 12
+
+
+class TextTokenizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+    """Learn a vocabulary from texts and turn texts into ragged arrays of token ids.
+
+    Frequent words stay whole; a rarer word falls apart into the pieces that byte-pair encoding
+    learned, at worst into bytes, so that no character of any script is lost. Training is
+    deterministic.
+
+    Parameters
+    ----------
+    model : {"word", "bpe"}, default="word"
+        "word" keeps the frequent words whole and splits the others into byte-pair pieces;
+        "bpe" is byte-pair encoding alone.
+    vocab_size : int, default=30000
+        Upper limit of the vocabulary: special tokens, bytes, pieces and words together.
+    min_frequency : int, default=2
+        How often a word, or a pair of pieces, must occur to get an entry of its own.
+    lowercase : bool, default=True
+        Whether upper and lower case are the same.
+
+    Attributes
+    ----------
+    tokenizer_ : tokenizers.Tokenizer
+        The trained tokenizer.
+    special_tokens_ : SpecialTokens
+        Ids of padding and of what wraps a document.
+
+    See Also
+    --------
+    FNetClassifier : Takes what `transform` returns, or a TextTokenizer as its `tokenizer`.
+
+    Examples
+    --------
+    >>> from skfnet import TextTokenizer
+    >>> tokenizer = TextTokenizer().fit(["the cat sat", "the cat ran"])
+    >>> tokens = tokenizer.transform(["the cat", "the dog"])
+    >>> tokens.lengths  # an unseen word is spelled out
+    array([2, 4])
+    >>> tokenizer.decode(tokens[1])
+    'the d o g'
+    """
+
+    _parameter_constraints: dict[str, list] = {
+        "model": [StrOptions({"word", "bpe"})],
+        "vocab_size": [Interval(Integral, 261, None, closed="left")],
+        "min_frequency": [Interval(Integral, 1, None, closed="left")],
+        "lowercase": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        *,
+        model: str = "word",
+        vocab_size: int = 30_000,
+        min_frequency: int = 2,
+        lowercase: bool = True,
+    ) -> None:
+        self.model = model
+        self.vocab_size = vocab_size
+        self.min_frequency = min_frequency
+        self.lowercase = lowercase
+
+    @classmethod
+    def from_tokenizer(cls, tokenizer: tokenizers.Tokenizer) -> TextTokenizer:
+        """Wrap a ready ``tokenizers.Tokenizer``; the result is fitted.
+
+        Parameters
+        ----------
+        tokenizer : tokenizers.Tokenizer
+            Used as it is, its truncation and padding apart.
+
+        Returns
+        -------
+        TextTokenizer
+        """
+        self = cls()
+        self._adopt(tokenizers.Tokenizer.from_str(tokenizer.to_str()), cuts_are_safe=False)
+        return self
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Learn the vocabulary of `X`.
+
+        Parameters
+        ----------
+        X : iterable of str
+            The documents.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        TextTokenizer
+            Itself.
+        """
+        self._validate_params()
+        return self._train(check_documents(X))
+
+    def transform(self, X: Any) -> TokenArray:
+        """Turn documents into token ids.
+
+        Parameters
+        ----------
+        X : iterable of str
+            The documents.
+
+        Returns
+        -------
+        TokenArray of shape (n_documents,)
+            Whole documents, without special tokens.
+        """
+        check_is_fitted(self)
+        return self.encode(check_documents(X))
+
+    def fit_transform(self, X: Any, y: Any = None) -> TokenArray:
+        """Learn the vocabulary of `X` and give its token ids."""
+        self._validate_params()
+        documents = check_documents(X)
+        return self._train(documents).encode(documents)
+
+    def encode(self, documents: Sequence[str], max_tokens: int | None = None) -> TokenArray:
+        """Turn checked documents into token ids.
+
+        Parameters
+        ----------
+        documents : sequence of str
+            What :func:`skfnet.texts.check_documents` gave.
+        max_tokens : int, optional
+            Keep the first `max_tokens` tokens of each document. A long document is then cut
+            before it is tokenized, with the same tokens as if it had not been.
+
+        Returns
+        -------
+        TokenArray of shape (n_documents,)
+        """
+        check_is_fitted(self)
+        if max_tokens is None or not self._cuts_are_safe:
+            encodings = self.tokenizer_.encode_batch_fast(documents, add_special_tokens=False)
+            rows = [encoding.ids[:max_tokens] for encoding in encodings]
+        else:
+            rows = self._encode_beginnings(documents, max_tokens)
+        return TokenArray.from_rows(rows, self.tokenizer_.get_vocab_size(), self.special_tokens_)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Show token ids as text, tokens set apart by spaces.
+
+        Parameters
+        ----------
+        ids : sequence of int
+            Token ids of one document.
+
+        Returns
+        -------
+        str
+            Bytes that form no character are shown as U+FFFD.
+        """
+        check_is_fitted(self)
+        decode = self.tokenizer_.decode
+        return " ".join(decode([int(i)], skip_special_tokens=False) for i in ids)
+
+    def set_output(self, *, transform: str | None = None) -> Self:
+        """Do nothing: the output is ragged and stays a TokenArray, whatever is asked for.
+
+        It is here so that a pipeline's ``set_output`` reaches the steps after this one.
+        """
+        return self
+
+    def _train(self, documents: list[str]) -> Self:
+        pieces = self._empty(models.BPE(unk_token=UNKNOWN))
+        pieces.train_from_iterator(documents, self._piece_trainer(), length=len(documents))
+        state = json.loads(pieces.to_str())
+        if self.model == "word":
+            vocabulary = state["model"]["vocab"]
+            for word in self._frequent_words(documents):
+                if len(vocabulary) >= self.vocab_size:
+                    break
+                vocabulary.setdefault(word, len(vocabulary))
+            # A word with an entry of its own is looked up before any merge is tried.
+            state["model"]["ignore_merges"] = True
+        trained = tokenizers.Tokenizer.from_str(json.dumps(state))
+        wrap = [(token, trained.token_to_id(token)) for token in (CLS, SEP)]
+        trained.post_processor = processors.TemplateProcessing(
+            single=f"{CLS} $A {SEP}", pair=f"{CLS} $A {SEP} $B:1 {SEP}:1", special_tokens=wrap
+        )
+        self._adopt(trained, cuts_are_safe=True)
+        return self
+
+    def _empty(self, model: models.Model) -> tokenizers.Tokenizer:
+        """Words are runs of letters and digits, or of other signs; then spelled in bytes."""
+        tokenizer = tokenizers.Tokenizer(model)
+        steps = [normalizers.NFC()] + [normalizers.Lowercase()] * bool(self.lowercase)
+        tokenizer.normalizer = normalizers.Sequence(steps)
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+            [
+                pre_tokenizers.Whitespace(),
+                pre_tokenizers.FixedLength(_LONGEST_WORD),
+                pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+            ]
+        )
+        tokenizer.decoder = tokenizers.decoders.ByteLevel()
+        return tokenizer
+
+    def _piece_trainer(self) -> trainers.BpeTrainer:
+        # Beside whole words a quarter of the vocabulary is enough for pieces.
+        size = self.vocab_size if self.model == "bpe" else max(261, self.vocab_size // 4)
+        return trainers.BpeTrainer(
+            vocab_size=size,
+            min_frequency=self.min_frequency,
+            special_tokens=SPECIAL_TOKENS,
+            initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+            show_progress=False,
+        )
+
+    def _frequent_words(self, documents: list[str]) -> list[str]:
+        words = self._empty(models.WordLevel(unk_token=UNKNOWN))
+        trainer = trainers.WordLevelTrainer(
+            vocab_size=self.vocab_size, min_frequency=self.min_frequency, show_progress=False
+        )
+        words.train_from_iterator(documents, trainer, length=len(documents))
+        vocabulary = words.get_vocab()
+        return sorted(vocabulary, key=vocabulary.__getitem__)  # most frequent first
+
+    def _adopt(self, tokenizer: tokenizers.Tokenizer, *, cuts_are_safe: bool) -> None:
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        self.tokenizer_ = tokenizer
+        self.special_tokens_ = _special_tokens(tokenizer)
+        self._cuts_are_safe = cuts_are_safe
+
+    def _encode_beginnings(self, documents: Sequence[str], max_tokens: int) -> list[list[int]]:
+        """Tokenize longer and longer beginnings until each holds enough tokens.
+
+        The last word of a beginning may have been cut and is left out; those before it end
+        where they end in the whole text, since words are read from the left.
+        """
+        rows: list[list[int]] = [[]] * len(documents)
+        pending = list(range(len(documents)))
+        size = _CHARACTERS_PER_TOKEN * max_tokens
+        while pending:
+            whole = [i for i in pending if len(documents[i]) <= size]
+            texts = [documents[i] for i in whole]
+            batch = self.tokenizer_.encode_batch_fast(texts, add_special_tokens=False)
+            for i, encoding in zip(whole, batch, strict=True):
+                rows[i] = encoding.ids[:max_tokens]
+            cut = [i for i in pending if len(documents[i]) > size]
+            texts = [documents[i][:size] for i in cut]
+            batch = self.tokenizer_.encode_batch(texts, add_special_tokens=False)
+            pending = []
+            for i, encoding in zip(cut, batch, strict=True):
+                words = encoding.word_ids
+                n_certain = words.index(words[-1]) if words else 0
+                if n_certain >= max_tokens:
+                    rows[i] = encoding.ids[:max_tokens]
+                else:
+                    pending.append(i)
+            size *= 4
+        return rows
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        if "tokenizer_" in state:
+            state = {**state, "tokenizer_": state["tokenizer_"].to_str()}
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if isinstance(state.get("tokenizer_"), str):
+            tokenizer = tokenizers.Tokenizer.from_str(state["tokenizer_"])
+            state = {**state, "tokenizer_": tokenizer}
+        super().__setstate__(state)
+
+
+def _special_tokens(tokenizer: tokenizers.Tokenizer) -> SpecialTokens:
+    """Find what `tokenizer` wraps a text in by letting it wrap one."""
+    bare = tokenizer.encode("a", add_special_tokens=False).ids
+    wrapped = tokenizer.encode("a").ids
+    start = next(
+        (i for i in range(len(wrapped)) if wrapped[i : i + len(bare)] == bare), len(wrapped)
+    )
+    known = (tokenizer.token_to_id(name) for name in (PAD, "<pad>", "<|pad|>"))
+    pad = next((i for i in known if i is not None), 0)
+    return SpecialTokens(pad, tuple(wrapped[:start]), tuple(wrapped[start + len(bare) :]))

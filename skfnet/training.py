@@ -1,0 +1,338 @@
+"""The training loop: a skorch net with our batches, schedule and bookkeeping."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import (
+    Callback,
+    EarlyStopping,
+    EpochTimer,
+    GradientNormClipping,
+    LRScheduler,
+    PassthroughScoring,
+)
+from skorch.helper import predefined_split
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.data import Dataset
+
+from .batches import Windows, by_length, shuffled_by_length
+
+__all__ = ["LabelledWindows", "TextNet", "epochs_for", "history_rows", "make_net", "seeded"]
+
+_LARGEST_GRADIENT_NORM = 1.0
+_WARMUP_SHARE = 0.1
+# In a stream nobody knows the end: the rate rises over this many steps and then stays.
+_STREAM_WARMUP_STEPS = 20
+# Adam forgets its second moment fast, so that a word seen once is not moved 30 times as far as
+# its gradient asks, as it is at 0.999.
+_BETAS = (0.9, 0.98)
+_FEWEST_EPOCHS, _MOST_EPOCHS = 3, 40
+
+
+def epochs_for(n_documents: int, batch_size: int) -> int:
+    """Choose the number of epochs when the user leaves it to us.
+
+    ``60 / sqrt(steps in an epoch)``, between 3 and 40: a hundred documents are seen 40 times,
+    five thousand about 6 times, more than 25,000 three times. The number of steps thus grows
+    with the square root of the corpus until three epochs are reached.
+    """
+    steps = math.ceil(n_documents / batch_size)
+    return min(max(math.ceil(60 / math.sqrt(steps)), _FEWEST_EPOCHS), _MOST_EPOCHS)
+
+
+class LabelledWindows(Dataset):
+    """Windows of documents with the targets and weights of their documents.
+
+    Parameters
+    ----------
+    windows : Windows
+        The inputs.
+    targets : ndarray of int64, shape (n_documents,)
+        Class numbers.
+    weights : ndarray of float32, shape (n_documents,)
+        Of mean 1. A document cut into k windows gives each of them a k-th.
+    """
+
+    def __init__(self, windows: Windows, targets: np.ndarray, weights: np.ndarray) -> None:
+        self.windows = windows
+        document = windows.document
+        shares = np.bincount(document)[document]
+        self.targets = torch.from_numpy(targets[document])
+        self.weights = torch.from_numpy((weights[document] / shares).astype(np.float32))
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def batches(
+        self, batch_size: int, random: np.random.Generator | None
+    ) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
+        """Yield (inputs, targets), shuffled where a generator is given."""
+        lengths = self.windows.lengths
+        if random is None:
+            order = by_length(lengths, batch_size)
+        else:
+            order = shuffled_by_length(lengths, batch_size, random)
+        for rows in order:
+            yield (
+                tensors(self.windows, rows),
+                {"targets": self.targets[rows], "weights": self.weights[rows]},
+            )
+
+
+def tensors(windows: Windows, rows: np.ndarray) -> dict[str, Tensor]:
+    """Give one batch as the model's keyword arguments."""
+    ids, lengths = windows.batch(rows)
+    return {"ids": torch.from_numpy(ids), "lengths": torch.from_numpy(lengths)}
+
+
+class TextNet(NeuralNet):
+    """A skorch net that reads :class:`LabelledWindows`.
+
+    Parameters
+    ----------
+    module : nn.Module
+        The model to train, in place.
+    shuffling : numpy.random.Generator
+        Decides the batches.
+    label_smoothing : float
+        Share of each target spread over all classes.
+    bfloat16 : bool
+        Whether the forward pass runs in mixed precision.
+    **kwargs
+        What :class:`skorch.NeuralNet` takes.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        shuffling: np.random.Generator,
+        label_smoothing: float,
+        bfloat16: bool,
+        **kwargs: Any,
+    ) -> None:
+        self.shuffling = shuffling
+        self.label_smoothing = label_smoothing
+        self.bfloat16 = bfloat16
+        super().__init__(module, criterion=nn.CrossEntropyLoss, **kwargs)
+
+    @property
+    def _default_callbacks(self) -> list[tuple[str, Callback]]:
+        return [
+            ("epoch_timer", EpochTimer()),
+            ("accuracy", _BatchAccuracy()),
+            *(
+                (
+                    f"{part}_{measure}",
+                    PassthroughScoring(
+                        f"{part}_{measure}",
+                        lower_is_better=measure == "loss",
+                        on_train=part == "train",
+                    ),
+                )
+                for part in ("train", "valid")
+                for measure in ("loss", "accuracy")
+            ),
+        ]
+
+    def get_iterator(self, dataset: LabelledWindows, training: bool = False) -> Iterator:
+        """Give the batches of one epoch."""
+        return dataset.batches(self.batch_size, self.shuffling if training else None)
+
+    def infer(self, x: dict[str, Tensor], **fit_params: Any) -> Tensor:
+        """Give the logits in float32."""
+        with mixed_precision(self.device, self.bfloat16):
+            logits = super().infer(x, **fit_params)
+        return logits.float()
+
+    def get_loss(
+        self, y_pred: Tensor, y_true: dict[str, Tensor], X: Any = None, training: bool = False
+    ) -> Tensor:
+        """Give the weighted mean of the cross-entropies.
+
+        Weights are divided by the number of rows, not by the batch's sum of weights: in
+        expectation a row of weight 2 then counts as two rows.
+        """
+        targets = y_true["targets"].to(y_pred.device)
+        smoothing = self.label_smoothing if training else 0.0
+        losses = F.cross_entropy(y_pred, targets, reduction="none", label_smoothing=smoothing)
+        return (losses * y_true["weights"].to(y_pred.device)).mean()
+
+
+class _BatchAccuracy(Callback):
+    """Records each batch's accuracy beside its loss."""
+
+    def on_batch_end(
+        self, net: NeuralNet, batch: Any = None, training: bool = False, **kwargs: Any
+    ) -> None:
+        targets = batch[1]["targets"]
+        correct = (kwargs["y_pred"].argmax(dim=1).cpu() == targets).float().mean().item()
+        net.history.record_batch("train_accuracy" if training else "valid_accuracy", correct)
+
+
+class _Progress(Callback):
+    """One tqdm bar over all epochs: loss, accuracy and the time left."""
+
+    def __init__(self, n_batches: int) -> None:
+        self.n_batches = n_batches
+
+    def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
+        from tqdm.auto import tqdm
+
+        self.bar_ = tqdm(total=net.max_epochs * self.n_batches, desc="fit", unit="batch")
+
+    def on_batch_end(self, net: NeuralNet, training: bool = False, **kwargs: Any) -> None:
+        if training:
+            self.bar_.update()
+
+    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        row = net.history[-1]
+        names = ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy")
+        shown = {name.replace("_", " "): f"{row[name]:.3f}" for name in names if name in row}
+        self.bar_.set_postfix(epoch=f"{row['epoch']}/{net.max_epochs}", **shown)
+
+    def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        self.bar_.close()
+
+
+def make_net(
+    model: nn.Module,
+    *,
+    n_batches: int,
+    max_epochs: int | None,
+    batch_size: int,
+    learning_rate: float,
+    weight_decay: float,
+    label_smoothing: float,
+    valid: LabelledWindows | None = None,
+    n_iter_no_change: int = 0,
+    seed: int,
+    device: torch.device,
+    bfloat16: bool,
+    callbacks: Sequence[Callback] = (),
+    verbose: bool = False,
+) -> TextNet:
+    """Build the net that trains `model` in place.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Called with the keyword arguments of :func:`tensors`; gives logits.
+    n_batches : int
+        Batches in an epoch.
+    max_epochs : int or None
+        The rate rises over the first tenth of all steps and falls to 0 at the last one. None
+        is a stream without an end: the rate rises and stays.
+    batch_size : int
+        Windows in a batch.
+    learning_rate : float
+        The rate at its peak.
+    weight_decay : float
+        Decoupled, on the matrices of the dense layers alone.
+    label_smoothing : float
+        Share of each target spread over all classes.
+    valid : LabelledWindows, optional
+        Held-out documents; training stops when their loss has not fallen for
+        `n_iter_no_change` epochs, and the best weights come back.
+    n_iter_no_change : int
+        See `valid`.
+    seed : int
+        Decides the batches.
+    device : torch.device
+        Where to train.
+    bfloat16 : bool
+        Mixed precision.
+    callbacks : sequence of skorch callbacks
+        Added to our own.
+    verbose : bool
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    TextNet
+        Initialized.
+    """
+    own: list[Callback] = [
+        GradientNormClipping(_LARGEST_GRADIENT_NORM),
+        LRScheduler(policy=LambdaLR, lr_lambda=_rate(n_batches, max_epochs), step_every="batch"),
+    ]
+    if valid is not None:
+        stopping = EarlyStopping(
+            monitor="valid_loss",
+            patience=n_iter_no_change,
+            threshold=0.0,
+            load_best=True,
+            sink=_silent,
+        )
+        own.append(stopping)
+    if verbose:
+        own.append(_Progress(n_batches))
+    net = TextNet(
+        model,
+        shuffling=np.random.default_rng(seed),
+        label_smoothing=label_smoothing,
+        bfloat16=bfloat16,
+        optimizer=torch.optim.AdamW,
+        optimizer__betas=_BETAS,
+        optimizer__weight_decay=weight_decay,
+        optimizer__param_groups=[
+            (pattern, {"weight_decay": 0.0}) for pattern in ("*embeddings*", "*norm*", "*bias")
+        ],
+        optimizer__fused=device.type in ("cpu", "cuda"),
+        lr=learning_rate,
+        max_epochs=max_epochs or 1,
+        batch_size=batch_size,
+        train_split=None if valid is None else predefined_split(valid),
+        callbacks=[*own, *callbacks],
+        device=str(device),
+        verbose=0,
+    )
+    return net.initialize()
+
+
+def history_rows(net: NeuralNet) -> list[dict[str, float]]:
+    """Give skorch's history as plain data, one dictionary an epoch."""
+    names = ("epoch", "train_loss", "train_accuracy", "valid_loss", "valid_accuracy", "dur")
+    return [
+        {"seconds" if name == "dur" else name: row[name] for name in names if name in row}
+        for row in net.history
+    ]
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Let `seed` decide torch's random numbers inside; outside they go on as if untouched."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield
+
+
+def mixed_precision(device: torch.device | str, bfloat16: bool) -> torch.autocast:
+    """Give the context in which matrix products run in bfloat16, where asked for."""
+    return torch.autocast(torch.device(device).type, dtype=torch.bfloat16, enabled=bfloat16)
+
+
+class _rate:
+    """Factor on the learning rate at each step; a class, so that a net can be pickled."""
+
+    def __init__(self, n_batches: int, max_epochs: int | None) -> None:
+        self.total = None if max_epochs is None else n_batches * max_epochs
+        self.warmup = _STREAM_WARMUP_STEPS if self.total is None else _WARMUP_SHARE * self.total
+
+    def __call__(self, step: int) -> float:
+        rising = min(1.0, (step + 1) / max(self.warmup, 1.0))
+        return rising if self.total is None else rising * max(0.0, 1.0 - step / self.total)
+
+
+def _silent(message: str) -> None:
+    """Swallow what a callback would print."""

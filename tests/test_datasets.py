@@ -1,0 +1,338 @@
+"""The docstring corpus and the file readers."""
+
+import csv
+import gzip
+import io
+import json
+import random
+import re
+from collections import Counter
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.feature_extraction.text import CountVectorizer
+
+from skfnet import datasets
+from skfnet.datasets import load_docstrings, read_lines, read_table
+
+# --- the docstring corpus ---------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def corpus():
+    return load_docstrings()
+
+
+def test_corpus_has_thousands_of_documents_and_balanced_classes(corpus):
+    counts = Counter(corpus.train_labels + corpus.test_labels)
+    assert sum(counts.values()) > 3000
+    assert set(counts) == set(corpus.target_names) >= {"numpy", "scipy", "sklearn", "torch"}
+    assert max(counts.values()) <= 1500
+    assert min(counts.values()) > 700
+    assert len(corpus.train_texts) == len(corpus.train_labels)
+    assert len(corpus.test_texts) == len(corpus.test_labels)
+    for name in corpus.target_names:
+        assert f"{name} 1,5" in corpus.DESCR or f"{name} {counts[name]:,}" in corpus.DESCR
+
+
+def test_a_fifth_of_every_class_is_for_testing(corpus):
+    train, test = Counter(corpus.train_labels), Counter(corpus.test_labels)
+    for name in corpus.target_names:
+        assert 0.12 < test[name] / (train[name] + test[name]) < 0.28
+    share = len(corpus.test_texts) / (len(corpus.train_texts) + len(corpus.test_texts))
+    assert 0.17 < share < 0.23
+
+
+def test_rows_are_shuffled(corpus):
+    # Whoever takes a prefix gets every class.
+    assert set(corpus.train_labels[:60]) == set(corpus.target_names)
+
+
+def test_a_second_call_gives_the_same_and_leaves_the_random_state(corpus):
+    random_before, numpy_before = random.getstate(), np.random.get_state()[1].tolist()
+    parts = load_docstrings(return_X_y=True)
+    assert random.getstate() == random_before
+    assert np.random.get_state()[1].tolist() == numpy_before
+    assert parts == (
+        corpus.train_texts,
+        corpus.test_texts,
+        corpus.train_labels,
+        corpus.test_labels,
+    )
+
+
+def test_no_package_name_or_alias_is_left(corpus):
+    texts = corpus.train_texts + corpus.test_texts
+    name = re.compile(r"numpy|scipy|sklearn|scikit|torch|sympy|networkx", re.IGNORECASE)
+    # Parts of an identifier count as words: np_array, torch.nn, _sp_matrix.
+    alias = re.compile(r"(?:^|[^a-z0-9])(?:np|npt|npy|sp|nx|nn|plt)(?:$|[^a-z0-9])", re.IGNORECASE)
+    imports = re.compile(r"^\s*(?:>>>|\.\.\.)?\s*(?:import \w|from [\w.]+ import\b)", re.MULTILINE)
+    for text in texts:
+        for pattern in (name, alias, imports):
+            assert not pattern.search(text), text
+
+
+@pytest.mark.parametrize(
+    ("docstring", "left"),
+    [
+        ("A torch.nn.functional.relu of it", "A relu of it"),
+        ("see :class:`~sklearn.svm.SVC` there", "see :class:`~SVC` there"),
+        ("a numpy_array or is_np, PyTorch and NumPy.", "a _array or is_,  and ."),
+        ("Raises NetworkXError, SymPyError", "Raises Error, Error"),
+        ("scikit-learn, Scikit Learn, scikit-\n  image", ", , -\nimage"),
+        (">>> import numpy as np\n>>> np.sum(x)", ">>> sum(x)"),
+        ("x\n    from scipy import stats\n    stats.norm()", "x\nstats.norm()"),
+        ("F.relu(f.data, input, span, 3 + np)", "relu(f.data, input, span, 3 + )"),
+        ("Read https://numpy.org/doc now", "Read  now"),
+        ("a\n\n.. versionadded:: 1.2\n\nb", "a\n\n\nb"),
+    ],
+)
+def test_label_is_taken_out_of_the_text(docstring, left):
+    assert datasets._without_label(docstring) == left
+
+
+def test_texts_have_words_and_are_not_endless(corpus):
+    for text in corpus.train_texts + corpus.test_texts:
+        assert len(re.findall(r"\w+", text)) >= 8
+        assert len(text) <= 2000
+
+
+def test_no_text_occurs_twice(corpus):
+    words = [" ".join(re.findall(r"\w+", t.lower())) for t in corpus.train_texts]
+    words += [" ".join(re.findall(r"\w+", t.lower())) for t in corpus.test_texts]
+    assert len(words) == len(set(words))
+
+
+def test_no_near_duplicate_across_the_split(corpus):
+    # Another definition than the one the split is made by: Jaccard of five-word shingles.
+    shingles = CountVectorizer(ngram_range=(5, 5), binary=True, token_pattern=r"\w+")
+    both = shingles.fit_transform(corpus.train_texts + corpus.test_texts).astype(np.float32)
+    train, test = both[: len(corpus.train_texts)], both[len(corpus.train_texts) :]
+    shared = sparse.coo_matrix(test @ train.T)
+    n_test, n_train = test.sum(axis=1).A1[shared.row], train.sum(axis=1).A1[shared.col]
+    assert (shared.data / (n_test + n_train - shared.data)).max() < 0.8
+
+
+@pytest.fixture
+def fake_packages(tmp_path, monkeypatch):
+    """Write packages of given modules, and let the loader find these alone."""
+
+    def write(**packages):
+        folders = []
+        for package, modules in packages.items():
+            for name, source in modules.items():
+                path = tmp_path / package / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(source, encoding="utf-8")
+            folders.append((package, tmp_path / package))
+        monkeypatch.setattr(datasets, "_package_folders", lambda: iter(folders))
+
+    return write
+
+
+LOREM = "adds one number to another and says what came of it at last"
+
+
+def test_docstrings_are_read_wherever_they_stand(fake_packages):
+    fake_packages(
+        one={
+            "a.py": f'"""Module: {LOREM}"""\n'
+            f'class A:\n    """Class: {LOREM}"""\n'
+            f'    async def f(self):\n        """Method: {LOREM}"""\n'
+            f'if True:\n    def g():\n        """Function: {LOREM}"""\n',
+            "b.py": f'add_newdoc("one", "f", ("g", """Given: {LOREM} {{input}}"""))\n'
+            f'f = _add_docstr(f, r"""Assigned: {LOREM}""" + "x")\n',
+            "tests/test_a.py": f'"""Test: {LOREM}"""',
+            "_vendor/c.py": f'"""Copy: {LOREM}"""',
+            "broken.py": "def f(:",
+        },
+        two={"d.py": f'"""Other: {LOREM}"""'},
+    )
+    corpus = load_docstrings()
+    texts = corpus.train_texts + corpus.test_texts
+    found = {text.split(":")[0] for text in texts}
+    assert found == {"Module", "Class", "Method", "Function", "Given", "Assigned", "Other"}
+    assert not any("input" in text for text in texts)
+
+
+def test_a_text_of_two_packages_is_dropped_and_a_copy_kept_once(fake_packages):
+    fake_packages(
+        one={"a.py": f'"""Same: {LOREM}"""', "b.py": f'"""Mine: {LOREM}"""'},
+        two={
+            "c.py": f'"""same {LOREM}."""',
+            "d.py": f'"""Two: {LOREM}"""\nclass A:\n    """Two:  {LOREM}"""',
+        },
+    )
+    corpus = load_docstrings()
+    texts = corpus.train_texts + corpus.test_texts
+    assert sorted(text.split(":")[0] for text in texts) == ["Mine", "Two"]
+
+
+def test_look_alikes_are_one_group_and_longer_versions_too():
+    words = tuple(str(i) for i in range(40))
+    changed = (*words[:20], "x", *words[21:])
+    other = tuple(f"other{i}" for i in range(40))
+    groups = datasets._look_alikes([words, other, changed, words + other[:9], other[5:30]])
+    assert groups[0] == groups[2] == groups[3]
+    assert groups[1] == groups[4] != groups[0]
+
+
+def test_one_package_is_not_enough(fake_packages):
+    fake_packages(one={"a.py": f'"""{LOREM}"""'}, two={"b.py": "x = 1"})
+    with pytest.raises(RuntimeError, match=r"two of these packages.*Found: one"):
+        load_docstrings()
+
+
+def test_a_package_that_is_not_installed_is_left_out(monkeypatch):
+    monkeypatch.setattr(datasets, "_PACKAGES", ("numpy", "no_such_package_at_all"))
+    assert [name for name, _ in datasets._package_folders()] == ["numpy"]
+
+
+# --- tables -------------------------------------------------------------------------------
+
+ROWS = [("good", "Well made, and quick"), ("bad", 'It said "no"\nand broke'), ("good", "ça 好")]
+
+
+def write(path, content):
+    data = content.encode() if isinstance(content, str) else content
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+    return path
+
+
+def as_csv(rows, delimiter=",", header=("label", "text")):
+    out = io.StringIO()
+    csv.writer(out, delimiter=delimiter).writerows([header, *rows])
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", as_csv(ROWS)),
+        ("a.CSV", as_csv(ROWS)),
+        ("a.csv.gz", as_csv(ROWS)),
+        ("a.tsv", as_csv(ROWS, "\t")),
+        ("a.tsv.gz", as_csv(ROWS, "\t")),
+        ("a.csv", b"\xef\xbb\xbf" + as_csv(ROWS).encode()),
+        ("a.csv", as_csv(ROWS).replace("\r\n", "\n")),
+        ("a.csv", as_csv(ROWS) + "\n\n"),
+        ("a.jsonl", "\n".join(json.dumps({"label": y, "text": t, "n": 1}) for y, t in ROWS)),
+        ("a.jsonl.gz", "\n\n".join(json.dumps({"label": y, "text": t}) for y, t in ROWS)),
+    ],
+)
+def test_tables_give_texts_and_labels(tmp_path, name, content):
+    path = write(tmp_path / name, content)
+    labels, texts = zip(*ROWS, strict=True)
+    assert read_table(path) == (list(texts), list(labels))
+    assert read_table(str(path), label=None) == list(texts)
+    assert read_table(path, text="label", label="text") == (list(labels), list(texts))
+
+
+def test_pandas_writes_what_is_read(tmp_path):
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame(ROWS, columns=["label", "text"])
+    labels, texts = zip(*ROWS, strict=True)
+    frame.to_csv(tmp_path / "a.csv")
+    frame.to_csv(tmp_path / "a.tsv", sep="\t", index=False)
+    frame.to_json(tmp_path / "a.jsonl", orient="records", lines=True)
+    for name in ("a.csv", "a.tsv", "a.jsonl"):
+        assert read_table(tmp_path / name) == (list(texts), list(labels))
+
+
+@pytest.mark.parametrize("labels", [[3, 1, 3], [True, False, True], ["a", "b", "1"]])
+def test_json_labels_come_as_they_are(tmp_path, labels):
+    rows = [json.dumps({"text": "x", "label": label}) for label in labels]
+    _, read = read_table(write(tmp_path / "a.jsonl", "\n".join(rows)))
+    assert read == labels
+    assert [type(label) for label in read] == [type(label) for label in labels]
+
+
+def test_csv_labels_are_strings_and_empty_texts_documents(tmp_path):
+    path = write(tmp_path / "a.csv", "text,label\n,1\n  ,0\n")
+    assert read_table(path) == (["", "  "], ["1", "0"])
+
+
+def test_a_long_field_is_read_and_the_csv_limit_put_back(tmp_path):
+    limit = csv.field_size_limit()
+    path = write(tmp_path / "a.csv", f"text,label\n{'word ' * 100_000},1\n")
+    assert len(read_table(path)[0][0]) == 500_000
+    assert csv.field_size_limit() == limit
+    with pytest.raises(ValueError, match="line 2"):
+        read_table(write(tmp_path / "b.csv", "text,label\none\n"))
+    assert csv.field_size_limit() == limit
+
+
+def test_unicode_line_separators_stay_inside_a_json_string(tmp_path):
+    path = write(tmp_path / "a.jsonl", '{"text": "a\u2028b\u0085c"}\r\n{"text": "\\ud800"}\r\n')
+    assert read_table(path, label=None) == ["a\u2028b\u0085c", "\ud800"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", "", "a.csv: the file is empty"),
+        ("a.csv", "\n \n", "a.csv: the file is empty"),
+        ("a.csv", "text,label\n", "a.csv: there is a header line, but no row"),
+        (
+            "a.csv",
+            "Text,label,n\nx,y,1\n",
+            "line 1: there is no column 'text'. Did you mean 'Text'",
+        ),
+        ("a.csv", "review,label\nx,y\n", "no column 'text'. There are: 'review', 'label'."),
+        ("a.csv", "text,text,label\nx,y,z\n", "line 1: 2 columns are named 'text'"),
+        ("a.csv", "text,label\nx,y\nx\n", "line 3: 1 fields where the header has 2"),
+        ("a.csv", 'text,label\n"x\n\ny",y\nx,y,z\n', "line 5: 3 fields where the header has 2"),
+        ("a.csv", 'text,label\nx,y\n"never closed,y\n', "line 3: unexpected end of data"),
+        ("a.tsv", 'text\tlabel\n"He" said\tx\n', "line 2: .*double quote"),
+        ("a.csv", "text,label\nx,y\nz,\n", "line 3, column 'label': .* got nothing"),
+        ("a.csv", b"text,label\nx,y\nca\xe9,y\n", "a.csv, line 3: byte 0xe9 is not UTF-8"),
+        ("a.csv", "text,label\nx,y\n".encode("utf-16"), "line 1: byte 0xff is not UTF-8"),
+        ("a.jsonl", '{"text": "x", "label": 1}\n{"text": \n', "a.jsonl, line 2: invalid JSON"),
+        ("a.jsonl", '{"text": "x", "label": 1}\n["x"]', "line 2: a JSON object .* got .'x'"),
+        ("a.jsonl", '{"txt": "x", "label": 1}', "line 1: there is no key 'text'. Did .* 'txt'"),
+        ("a.jsonl", '\n{"text": "x"}', "line 2: there is no key 'label'. There are: 'text'"),
+        ("a.jsonl", '{"text": null, "label": 1}', "line 1, column 'text': a string .* nothing"),
+        ("a.jsonl", '{"text": 7, "label": 1}', "line 1, column 'text': a string is needed, got 7"),
+        ("a.jsonl", '{"text": "x", "label": null}', "column 'label': .* got nothing"),
+        ("a.jsonl", '{"text": "x", "label": NaN}', "column 'label': .* got nan"),
+        ("a.jsonl", '{"text": "x", "label": ["a"]}', "column 'label': .* got ..a"),
+        (
+            "a.jsonl",
+            '{"text": "x", "label": 1}\n{"text": "x", "label": "1"}',
+            "line 2, column 'label': a label of type int as above is needed, got '1'",
+        ),
+        ("a.xlsx", b"PK\x03\x04\xff", "a.xlsx: cannot tell .* .csv, .tsv or .jsonl"),
+        ("a.gz", "x", "a.gz: cannot tell"),
+    ],
+)
+def test_errors_name_file_line_and_column(tmp_path, name, content, message):
+    path = write(tmp_path / name, content)
+    with pytest.raises(ValueError, match=message) as caught:
+        read_table(path)
+    assert str(caught.value).startswith(str(path))
+
+
+def test_what_is_no_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"none.csv: no such file"):
+        read_table(tmp_path / "none.csv")
+    with pytest.raises(OSError, match="is a folder"):
+        read_table(tmp_path)
+    cut = tmp_path / "cut.csv.gz"
+    cut.write_bytes(gzip.compress(b"text,label\nx,y\n")[:-6])
+    plain = tmp_path / "plain.csv.gz"
+    plain.write_bytes(b"text,label\nx,y\n")
+    for path in (cut, plain):
+        with pytest.raises(ValueError, match=r"csv.gz: is no complete gzip file"):
+            read_table(path)
+
+
+def test_lines_are_documents(tmp_path):
+    content = "\ufeffone\r\n\r\nthree\u2028four\n"
+    assert read_lines(write(tmp_path / "a.txt", content)) == ["one", "", "three\u2028four"]
+    assert read_lines(write(tmp_path / "a.txt.gz", "x\ny")) == ["x", "y"]
+    assert read_lines(io.BytesIO(b"\n")) == [""]
+    with pytest.raises(ValueError, match=r"a.txt, line 2: byte 0xe9 is not UTF-8"):
+        read_lines(write(tmp_path / "a.txt", b"x\n\xe9\n"))
+    with pytest.raises(ValueError, match="the file is empty"):
+        read_lines(io.BytesIO(b""))
