@@ -72,20 +72,34 @@ class LabelledWindows(Dataset):
     def __len__(self) -> int:
         return len(self.windows)
 
-    def batches(
-        self, batch_size: int, random: np.random.Generator | None
-    ) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
-        """Yield (inputs, targets), shuffled where a generator is given."""
-        lengths = self.windows.lengths
-        if random is None:
-            order = by_length(lengths, batch_size)
+
+class Batches:
+    """The batches of one epoch at each pass, as skorch wants its iterators.
+
+    Parameters
+    ----------
+    data : LabelledWindows
+        What to cut into batches.
+    batch_size : int
+        Windows in a batch.
+    random : numpy.random.Generator or None
+        Shuffles anew at each pass; None goes by length alone.
+    """
+
+    def __init__(
+        self, data: LabelledWindows, batch_size: int, random: np.random.Generator | None
+    ) -> None:
+        self.data, self.batch_size, self.random = data, batch_size, random
+
+    def __iter__(self) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
+        data, lengths = self.data, self.data.windows.lengths
+        if self.random is None:
+            order = by_length(lengths, self.batch_size)
         else:
-            order = shuffled_by_length(lengths, batch_size, random)
+            order = shuffled_by_length(lengths, self.batch_size, self.random)
         for rows in order:
-            yield (
-                tensors(self.windows, rows),
-                {"targets": self.targets[rows], "weights": self.weights[rows]},
-            )
+            target = {"targets": data.targets[rows], "weights": data.weights[rows]}
+            yield tensors(data.windows, rows), target
 
 
 def tensors(windows: Windows, rows: np.ndarray) -> dict[str, Tensor]:
@@ -144,9 +158,9 @@ class TextNet(NeuralNet):
             ),
         ]
 
-    def get_iterator(self, dataset: LabelledWindows, training: bool = False) -> Iterator:
-        """Give the batches of one epoch."""
-        return dataset.batches(self.batch_size, self.shuffling if training else None)
+    def get_iterator(self, dataset: LabelledWindows, training: bool = False) -> Batches:
+        """Give the batches, shuffled for training."""
+        return Batches(dataset, self.batch_size, self.shuffling if training else None)
 
     def infer(self, x: dict[str, Tensor], **fit_params: Any) -> Tensor:
         """Give the logits in float32."""
