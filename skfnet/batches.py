@@ -59,8 +59,8 @@ class TokenArray:
     >>> tokens = TextTokenizer().fit_transform(["so it goes", "and so on"])
     >>> tokens.shape
     (2,)
-    >>> len(tokens[1:][0])
-    3
+    >>> tokens[1:].shape
+    (1,)
     """
 
     def __init__(
@@ -133,15 +133,12 @@ class Windows:
         The document that each window is cut from, in order.
     lengths : ndarray of int64, shape (n_windows,)
         Number of tokens of each window, special ones included.
-    n_long : int
-        Number of documents longer than one window.
     """
 
     def __init__(self, tokens: TokenArray, max_length: int, long_documents: str) -> None:
         self.tokens = tokens
         room = max_length - len(tokens.special)
         lengths = tokens.lengths
-        self.n_long = int((lengths > room).sum())
         count = np.ones_like(lengths)
         if long_documents == "mean":
             count = np.maximum(-(-lengths // room), 1)

@@ -18,17 +18,26 @@ from sklearn.base import (
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import train_test_split
 from sklearn.utils import Tags, compute_class_weight
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
 from sklearn.utils.multiclass import _check_partial_fit_first_call
 from sklearn.utils.validation import check_is_fitted
 
 from . import estimator
-from .batches import Windows
+from .batches import TokenArray, Windows
 from .estimator import Documents
 from .nn import MIXERS, DocumentClassifier, Encoder, EncoderConfig
 from .nn.heads import POOLINGS
 from .tokenizer import TextTokenizer
-from .training import LabelledWindows, TextNet, epochs_for, history_rows, make_net, seeded
+from .training import (
+    LARGEST_BATCH,
+    LabelledWindows,
+    TextNet,
+    batch_size_for,
+    epochs_for,
+    history_rows,
+    make_net,
+    seeded,
+)
 
 __all__ = ["FNetClassifier"]
 
@@ -66,14 +75,18 @@ class FNetClassifier(
     dropout : float, default=0.2
         Share of hidden units dropped in training, after the embeddings and each feed-forward
         layer and before the output layer.
+    token_dropout : float, default=0.15
+        Share of the tokens hidden in training, so that no single word decides alone.
     pooling : {"mean", "max", "cls"}, default="mean"
         How hidden states become one vector: their mean or maximum over the document, or the
         paper's dense tanh layer on the first token.
     max_epochs : int or "auto", default="auto"
         Passes over the training documents. "auto" gives a small corpus enough steps to learn:
-        ``60 / sqrt(n_documents / batch_size)``, between 3 and 40.
-    batch_size : int, default=64
-        Documents in a batch.
+        ``60 / sqrt(n_documents / batch_size)``, more where that makes less than 200 steps, at
+        least 3 and at most 100.
+    batch_size : int or "auto", default="auto"
+        Documents in a batch. "auto" is a sixteenth of the training documents, between 8 and
+        64.
     learning_rate : float, default=2e-3
         Peak of the rate, which rises linearly over the first tenth of the steps and then falls
         linearly to 0.
@@ -88,8 +101,9 @@ class FNetClassifier(
         no longer falls, and to return to the best weights.
     validation_fraction : float, default=0.1
         Share held out where `early_stopping` is on.
-    n_iter_no_change : int, default=3
-        Epochs without a lower held-out loss before training stops.
+    n_iter_no_change : int, default=5
+        Epochs without a lower held-out loss before training stops; they count from the end of
+        the warm-up, the first tenth of `max_epochs`.
     warm_start : bool, default=False
         Whether `fit` goes on from the weights of the last one, with its tokenizer; the classes
         must be the same.
@@ -147,11 +161,12 @@ class FNetClassifier(
         "depth": [Interval(Integral, 0, None, closed="left")],
         "width": [Interval(Integral, 1, None, closed="left")],
         "feedforward_width": [Interval(Integral, 1, None, closed="left"), None],
-        "mixer": [StrOptions(set(MIXERS))],
+        "mixer": [StrOptions(MIXERS.keys())],  # a live view: mixers may be added later
         "dropout": [Interval(Real, 0, 1, closed="left")],
+        "token_dropout": [Interval(Real, 0, 1, closed="left")],
         "pooling": [StrOptions(set(POOLINGS))],
         "max_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
@@ -178,16 +193,17 @@ class FNetClassifier(
         feedforward_width: int | None = None,
         mixer: str = "fourier",
         dropout: float = 0.2,
+        token_dropout: float = 0.15,
         pooling: str = "mean",
         max_epochs: int | str = "auto",
-        batch_size: int = 64,
+        batch_size: int | str = "auto",
         learning_rate: float = 2e-3,
         weight_decay: float = 0.01,
         label_smoothing: float = 0.05,
         class_weight: dict | str | None = None,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
-        n_iter_no_change: int = 3,
+        n_iter_no_change: int = 5,
         warm_start: bool = False,
         random_state: int | np.random.RandomState | None = None,
         device: str = "auto",
@@ -203,6 +219,7 @@ class FNetClassifier(
         self.feedforward_width = feedforward_width
         self.mixer = mixer
         self.dropout = dropout
+        self.token_dropout = token_dropout
         self.pooling = pooling
         self.max_epochs = max_epochs
         self.batch_size = batch_size
@@ -245,27 +262,25 @@ class FNetClassifier(
             kind, or there is only one class.
         """
         self._validate_params()
+        estimator.check_callbacks(self)
         documents, y, weights = estimator.check_training_data(self, X, y, sample_weight)
         classes, targets = np.unique(y, return_inverse=True)
-        if len(classes) < 2:
-            raise ValueError(
-                f"{type(self).__name__} needs samples of at least 2 classes in y, but y holds "
-                f"only one class: {classes[0]!r}."
-            )
+        self._check_several_classes(classes)
+        weights = self._with_class_weights(weights, y, classes)
         seed = estimator.draw_seed(self.random_state)
-        if self.warm_start and hasattr(self, "classes_"):
+        train, valid = self._split(targets, seed)
+        if self.warm_start and self.__sklearn_is_fitted__():
             self._check_same_classes(classes)
         else:
             self._start(documents, classes, seed)
-        weights = self._with_class_weights(weights, y)
-        train, valid = self._split(targets, seed)
+        tokens = self._tokens(documents)
         train_set, valid_set = (
-            None if rows is None else self._labelled(documents, targets, weights, rows)
+            None if rows is None else self._labelled(tokens, targets, weights, rows)
             for rows in (train, valid)
         )
         epochs = self.max_epochs
         if epochs == "auto":
-            epochs = epochs_for(len(train), self.batch_size)
+            epochs = epochs_for(len(train), self._batch_size(len(train)))
         self._train(self._make_net(train_set, valid_set, epochs, seed), train_set, seed)
         self._stream = None
         return self
@@ -299,13 +314,18 @@ class FNetClassifier(
             Itself.
         """
         self._validate_params()
+        estimator.check_callbacks(self)
         documents, y, weights = estimator.check_training_data(self, X, y, sample_weight)
-        seed = estimator.draw_seed(self.random_state)
-        if _check_partial_fit_first_call(self, classes):
-            self._start(documents, self.classes_, seed)
+        if not self.__sklearn_is_fitted__():
+            vars(self).pop("classes_", None)  # left by a first call that failed
+        first = _check_partial_fit_first_call(self, classes)
+        self._check_several_classes(self.classes_)
         targets = self._class_numbers(y)
-        weights = self._with_class_weights(weights, y)
-        train_set = self._labelled(documents, targets, weights, np.arange(len(y)))
+        weights = self._with_class_weights(weights, y, self.classes_)
+        seed = estimator.draw_seed(self.random_state)
+        if first:
+            self._start(documents, self.classes_, seed)
+        train_set = self._labelled(self._tokens(documents), targets, weights, np.arange(len(y)))
         if getattr(self, "_stream", None) is None:
             # The net keeps the optimizer's state, the generator moves on, from call to call.
             net = self._make_net(train_set, None, None, seed)
@@ -326,7 +346,8 @@ class FNetClassifier(
         -------
         ndarray of shape (n_documents,)
         """
-        return self.classes_[self._logits(X).argmax(axis=1)]
+        likeliest = self._logits(X).argmax(axis=1)
+        return self.classes_[likeliest]
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Give the probability of each class.
@@ -414,13 +435,15 @@ class FNetClassifier(
         max_epochs: int | None,
         seed: int,
     ) -> TextNet:
+        batch_size = self._batch_size(len(np.unique(train.windows.document)))
         return make_net(
             self._model,
-            n_batches=-(-len(train) // self.batch_size),
+            n_batches=-(-len(train) // batch_size),
             max_epochs=max_epochs,
-            batch_size=self.batch_size,
+            batch_size=batch_size,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
+            token_dropout=self.token_dropout,
             label_smoothing=self.label_smoothing,
             valid=valid,
             n_iter_no_change=self.n_iter_no_change,
@@ -431,6 +454,9 @@ class FNetClassifier(
             verbose=bool(self.verbose),
         )
 
+    def _batch_size(self, n_documents: int) -> int:
+        return batch_size_for(n_documents) if self.batch_size == "auto" else self.batch_size
+
     def _train(self, net: TextNet, train: LabelledWindows, seed: int) -> None:
         with seeded(seed, self.device_):
             net.partial_fit(train, None)
@@ -439,10 +465,9 @@ class FNetClassifier(
         self.n_iter_ = len(self.history_)
 
     def _labelled(
-        self, documents: Documents, targets: np.ndarray, weights: np.ndarray, rows: np.ndarray
+        self, tokens: TokenArray, targets: np.ndarray, weights: np.ndarray, rows: np.ndarray
     ) -> LabelledWindows:
-        windows = self._windows(estimator.take(documents, rows))
-        return LabelledWindows(windows, targets[rows], weights[rows])
+        return LabelledWindows(self._windows(tokens[rows]), targets[rows], weights[rows])
 
     def _split(self, targets: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray | None]:
         """Give the rows to train on and, under early stopping, a stratified part held out.
@@ -467,22 +492,37 @@ class FNetClassifier(
         )
         return np.setdiff1d(rows, valid), valid
 
-    def _with_class_weights(self, weights: np.ndarray, y: np.ndarray) -> np.ndarray:
+    def _with_class_weights(
+        self, weights: np.ndarray, y: np.ndarray, classes: np.ndarray
+    ) -> np.ndarray:
         """Multiply by the classes' weights and bring the mean to 1."""
         if self.class_weight is not None:
-            present, numbers = np.unique(y, return_inverse=True)
+            if self.class_weight == "balanced":  # a part of a stream may lack some classes
+                classes = np.unique(y)
             of_class = compute_class_weight(
-                self.class_weight, classes=present, y=y, sample_weight=weights
+                self.class_weight, classes=classes, y=y, sample_weight=weights
             )
-            weights = weights * of_class[numbers]
+            if of_class.min() < 0 or of_class.max() == 0:
+                raise InvalidParameterError(
+                    f"The 'class_weight' parameter of {type(self).__name__} must hold weights "
+                    f">= 0, not all of them 0. Got {self.class_weight!r} instead."
+                )
+            weights = weights * of_class[np.searchsorted(classes, y)]
         return weights / weights.mean()
+
+    def _check_several_classes(self, classes: np.ndarray) -> None:
+        if len(classes) < 2:
+            raise ValueError(
+                f"{type(self).__name__} needs samples of at least 2 classes in y, but y holds "
+                f"only one class: {classes.tolist()[0]!r}."
+            )
 
     def _class_numbers(self, y: np.ndarray) -> np.ndarray:
         numbers = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
         unknown = np.flatnonzero(self.classes_[numbers] != y)
         if len(unknown):
             raise ValueError(
-                f"Row {unknown[0]} of y holds the label {y[unknown[0]]!r}, which is not among "
+                f"Row {unknown[0]} of y holds the label {y[unknown].tolist()[0]!r}, not among "
                 f"the classes of the first call: {self.classes_.tolist()}."
             )
         return numbers
@@ -494,14 +534,14 @@ class FNetClassifier(
                 f"{classes.tolist()}. Use warm_start=False to start anew."
             )
 
-    def _windows(self, documents: Documents) -> Windows:
-        return estimator.to_windows(
-            documents,
-            self.tokenizer_,
-            self.encoder_.config.max_length,
-            self.long_documents,
-            self.encoder_.config.vocab_size,
+    def _tokens(self, documents: Documents) -> TokenArray:
+        config = self.encoder_.config
+        return estimator.to_tokens(
+            documents, self.tokenizer_, config.max_length, self.long_documents, config.vocab_size
         )
+
+    def _windows(self, tokens: TokenArray) -> Windows:
+        return Windows(tokens, self.encoder_.config.max_length, self.long_documents)
 
     def _logits(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
@@ -510,8 +550,8 @@ class FNetClassifier(
     def _run(self, function: Any, X: Any) -> np.ndarray:
         return estimator.run_windows(
             function,
-            self._windows(estimator.check_input(X)),
-            batch_size=self.batch_size,
+            self._windows(self._tokens(estimator.check_input(X))),
+            batch_size=LARGEST_BATCH if self.batch_size == "auto" else self.batch_size,
             device=self.device_,
             bfloat16=estimator.use_bfloat16(self.precision, self.device_),
         )
@@ -523,6 +563,7 @@ class FNetClassifier(
         tags = super().__sklearn_tags__()
         tags.input_tags.string = True
         tags.input_tags.two_d_array = False
+        tags.transformer_tags.preserves_dtype = []  # float32, whatever comes in
         return tags
 
     def __getstate__(self) -> dict[str, Any]:

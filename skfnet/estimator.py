@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Iterable
 from numbers import Real
 from typing import Any
 
@@ -13,8 +14,10 @@ import torch
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from skorch.callbacks import Callback
 from torch import Tensor
 
 from .batches import TokenArray, Windows, by_length
@@ -59,9 +62,12 @@ def check_training_data(
             f"{type(model).__name__} requires y to be passed, but the target y is None."
         )
     documents = check_input(X)
+    if isinstance(y, list | tuple):  # NumPy would turn ["a", nan] into the strings "a" and "nan"
+        _check_labels_present(y)
     y = column_or_1d(y, warn=True)
     check_consistent_length(documents, y)
-    _check_labels_present(y)
+    if y.dtype.kind in "OfcmM":
+        _check_labels_present(y)
     check_classification_targets(y)
     weights = _check_sample_weight(
         sample_weight, documents, dtype=np.float64, ensure_non_negative=True
@@ -72,14 +78,32 @@ def check_training_data(
     return documents, y, weights
 
 
-def _check_labels_present(y: np.ndarray) -> None:
-    for row, label in enumerate(y if y.dtype.kind in "OfcmM" else ()):
+def _check_labels_present(y: Iterable[Any]) -> None:
+    for row, label in enumerate(y):
         if is_missing(label):
             raise ValueError(
                 f"Input y contains NaN: row {row} is missing ({label!r}). Drop such rows."
             )
         if isinstance(label, Real) and np.isinf(label):
             raise ValueError(f"Input y contains infinity: row {row} holds {label!r}.")
+
+
+def check_callbacks(model: Any) -> None:
+    """Refuse what skorch cannot call, before anything is trained.
+
+    Raises
+    ------
+    InvalidParameterError
+        If something else than callbacks is in the `callbacks` parameter of `model`.
+    """
+    for item in model.callbacks or ():
+        callback = item[1] if isinstance(item, tuple) and len(item) == 2 else item
+        known = isinstance(callback, type) and issubclass(callback, Callback)
+        if not (known or isinstance(callback, Callback)):
+            raise InvalidParameterError(
+                f"The 'callbacks' parameter of {type(model).__name__} must be a list of skorch "
+                f"callbacks or of (name, callback). Got {item!r} in it."
+            )
 
 
 def take(documents: Documents, rows: np.ndarray) -> Documents:
@@ -124,14 +148,14 @@ def vocabulary_size(documents: Documents, tokenizer: TextTokenizer | None) -> in
     return tokenizer.tokenizer_.get_vocab_size()
 
 
-def to_windows(
+def to_tokens(
     documents: Documents,
     tokenizer: TextTokenizer | None,
     max_length: int,
     long_documents: str,
     vocab_size: int,
-) -> Windows:
-    """Tokenize documents and cut them into windows; warn once where text is left out.
+) -> TokenArray:
+    """Tokenize documents as far as they will be read; warn once where text is left out.
 
     Raises
     ------
@@ -159,16 +183,16 @@ def to_windows(
             f"max_length={max_length} leaves no room beside the tokenizer's "
             f"{len(tokens.special)} special tokens; use at least {len(tokens.special) + 1}."
         )
-    windows = Windows(tokens, max_length, long_documents)
-    if windows.n_long and long_documents == "truncate":
+    n_long = int((tokens.lengths > max_length - len(tokens.special)).sum())
+    if n_long and long_documents == "truncate":
         warnings.warn(
-            f"{windows.n_long} of {len(tokens)} documents are longer than "
+            f"{n_long} of {len(tokens)} documents are longer than "
             f"max_length={max_length} tokens and were cut there. Raise max_length, or read "
             "them whole with long_documents='mean'.",
             UserWarning,
             stacklevel=4,
         )
-    return windows
+    return tokens
 
 
 def run_windows(
@@ -237,8 +261,9 @@ def usable_device(device: str) -> torch.device:
         asked = torch.device(device)
         torch.empty(0, device=asked)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
         raise ValueError(
-            f"device={device!r} cannot be used here: {str(error).splitlines()[0]} "
+            f"device={device!r} cannot be used here: {reason}. "
             "Use device='auto' to take what there is."
         ) from error
     return asked

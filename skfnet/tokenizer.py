@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
-from tokenizers import models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from .batches import SpecialTokens, TokenArray
 from .texts import check_documents
@@ -24,6 +24,10 @@ PAD, UNKNOWN, CLS, SEP, MASK = SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SE
 # Longer runs of letters or signs are cut here, from the left, so that a text without spaces
 # costs no more than any other and the pieces of its beginning never depend on its end.
 _LONGEST_WORD = 64
+_SMALLEST_VOCABULARY = len(SPECIAL_TOKENS) + 256
+# Beside whole words, a piece must occur this often, in a small corpus once in so many documents.
+_PIECE_FREQUENCY = 300
+_DOCUMENTS_PER_PIECE = 15
 # A document is cut before it is tokenized, at first after this many characters a wanted token.
 _CHARACTERS_PER_TOKEN = 12
 
@@ -31,9 +35,9 @@ _CHARACTERS_PER_TOKEN = 12
 class TextTokenizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     """Learn a vocabulary from texts and turn texts into ragged arrays of token ids.
 
-    Frequent words stay whole; a rarer word falls apart into the pieces that byte-pair encoding
-    learned, at worst into bytes, so that no character of any script is lost. Training is
-    deterministic.
+    Frequent words stay whole; a rarer word falls apart into a mark and the pieces that
+    byte-pair encoding learned, at worst into bytes, so that no character of any script is lost.
+    Training is deterministic.
 
     Parameters
     ----------
@@ -64,14 +68,14 @@ class TextTokenizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
     >>> tokenizer = TextTokenizer().fit(["the cat sat", "the cat ran"])
     >>> tokens = tokenizer.transform(["the cat", "the dog"])
     >>> tokens.lengths  # an unseen word is spelled out
-    array([2, 4])
+    array([2, 5])
     >>> tokenizer.decode(tokens[1])
     'the d o g'
     """
 
     _parameter_constraints: dict[str, list] = {
         "model": [StrOptions({"word", "bpe"})],
-        "vocab_size": [Interval(Integral, 261, None, closed="left")],
+        "vocab_size": [Interval(Integral, _SMALLEST_VOCABULARY, None, closed="left")],
         "min_frequency": [Interval(Integral, 1, None, closed="left")],
         "lowercase": ["boolean"],
     }
@@ -184,7 +188,8 @@ class TextTokenizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
         """
         check_is_fitted(self)
         decode = self.tokenizer_.decode
-        return " ".join(decode([int(i)], skip_special_tokens=False) for i in ids)
+        pieces = (decode([int(i)], skip_special_tokens=False).strip(" ") for i in ids)
+        return " ".join(piece for piece in pieces if piece)
 
     def set_output(self, *, transform: str | None = None) -> Self:
         """Do nothing: the output is ragged and stays a TokenArray, whatever is asked for.
@@ -194,18 +199,10 @@ class TextTokenizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
         return self
 
     def _train(self, documents: list[str]) -> Self:
-        pieces = self._empty(models.BPE(unk_token=UNKNOWN))
-        pieces.train_from_iterator(documents, self._piece_trainer(), length=len(documents))
-        state = json.loads(pieces.to_str())
+        trained = self._untrained(models.BPE(unk_token=UNKNOWN))
+        trained.train_from_iterator(documents, self._piece_trainer(len(documents)))
         if self.model == "word":
-            vocabulary = state["model"]["vocab"]
-            for word in self._frequent_words(documents):
-                if len(vocabulary) >= self.vocab_size:
-                    break
-                vocabulary.setdefault(word, len(vocabulary))
-            # A word with an entry of its own is looked up before any merge is tried.
-            state["model"]["ignore_merges"] = True
-        trained = tokenizers.Tokenizer.from_str(json.dumps(state))
+            trained = self._with_words(trained, documents)
         wrap = [(token, trained.token_to_id(token)) for token in (CLS, SEP)]
         trained.post_processor = processors.TemplateProcessing(
             single=f"{CLS} $A {SEP}", pair=f"{CLS} $A {SEP} $B:1 {SEP}:1", special_tokens=wrap
@@ -213,40 +210,54 @@ class TextTokenizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
         self._adopt(trained, cuts_are_safe=True)
         return self
 
-    def _empty(self, model: models.Model) -> tokenizers.Tokenizer:
-        """Words are runs of letters and digits, or of other signs; then spelled in bytes."""
+    def _untrained(self, model: models.Model, *, marked: bool = False) -> tokenizers.Tokenizer:
         tokenizer = tokenizers.Tokenizer(model)
         steps = [normalizers.NFC()] + [normalizers.Lowercase()] * bool(self.lowercase)
         tokenizer.normalizer = normalizers.Sequence(steps)
-        tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-            [
-                pre_tokenizers.Whitespace(),
-                pre_tokenizers.FixedLength(_LONGEST_WORD),
-                pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-            ]
-        )
-        tokenizer.decoder = tokenizers.decoders.ByteLevel()
+        tokenizer.pre_tokenizer = _words_in_bytes(marked=marked)
+        tokenizer.decoder = decoders.ByteLevel()
         return tokenizer
 
-    def _piece_trainer(self) -> trainers.BpeTrainer:
-        # Beside whole words a quarter of the vocabulary is enough for pieces.
-        size = self.vocab_size if self.model == "bpe" else max(261, self.vocab_size // 4)
+    def _piece_trainer(self, n_documents: int) -> trainers.BpeTrainer:
+        fewest, size = self.min_frequency, self.vocab_size
+        if self.model == "word":
+            # Rare words are all that pieces have to spell. Pieces that are rare themselves make
+            # a model learn single words by heart: only common ones, and few, are better.
+            fewest = max(fewest, min(_PIECE_FREQUENCY, n_documents // _DOCUMENTS_PER_PIECE))
+            size = max(_SMALLEST_VOCABULARY, size // 4)
         return trainers.BpeTrainer(
             vocab_size=size,
-            min_frequency=self.min_frequency,
+            min_frequency=fewest,
             special_tokens=SPECIAL_TOKENS,
             initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
             show_progress=False,
         )
 
-    def _frequent_words(self, documents: list[str]) -> list[str]:
-        words = self._empty(models.WordLevel(unk_token=UNKNOWN))
+    def _with_words(
+        self, pieces: tokenizers.Tokenizer, documents: list[str]
+    ) -> tokenizers.Tokenizer:
+        """Add the frequent words, most frequent first, to the vocabulary of the pieces.
+
+        Before each word goes a mark (a space), which belongs to no piece: a whole word never
+        shares an entry with a piece that looks the same, and a word that is spelled out begins
+        with the mark alone.
+        """
+        words = self._untrained(models.WordLevel(unk_token=UNKNOWN), marked=True)
         trainer = trainers.WordLevelTrainer(
             vocab_size=self.vocab_size, min_frequency=self.min_frequency, show_progress=False
         )
-        words.train_from_iterator(documents, trainer, length=len(documents))
-        vocabulary = words.get_vocab()
-        return sorted(vocabulary, key=vocabulary.__getitem__)  # most frequent first
+        words.train_from_iterator(documents, trainer)
+        frequent = words.get_vocab()
+        state = json.loads(pieces.to_str())
+        vocabulary = state["model"]["vocab"]
+        for word in sorted(frequent, key=frequent.__getitem__):
+            if len(vocabulary) >= self.vocab_size:
+                break
+            vocabulary.setdefault(word, len(vocabulary))
+        state["model"]["ignore_merges"] = True  # look a word up before taking it apart
+        joined = tokenizers.Tokenizer.from_str(json.dumps(state))
+        joined.pre_tokenizer = _words_in_bytes(marked=True)
+        return joined
 
     def _adopt(self, tokenizer: tokenizers.Tokenizer, *, cuts_are_safe: bool) -> None:
         tokenizer.no_truncation()
@@ -301,6 +312,17 @@ class TextTokenizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
             tokenizer = tokenizers.Tokenizer.from_str(state["tokenizer_"])
             state = {**state, "tokenizer_": tokenizer}
         super().__setstate__(state)
+
+
+def _words_in_bytes(*, marked: bool) -> pre_tokenizers.PreTokenizer:
+    """Words are runs of letters and digits, or of other signs, spelled in bytes."""
+    return pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Whitespace(),
+            pre_tokenizers.FixedLength(_LONGEST_WORD),
+            pre_tokenizers.ByteLevel(add_prefix_space=marked, use_regex=False),
+        ]
+    )
 
 
 def _special_tokens(tokenizer: tokenizers.Tokenizer) -> SpecialTokens:

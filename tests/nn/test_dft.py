@@ -1,0 +1,141 @@
+"""real_dft2 against NumPy's FFT in float64."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skfnet.nn import dft
+from skfnet.nn.dft import real_dft2
+
+DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+# Around 384 the sequence axis goes over from a matrix product to an FFT.
+LENGTHS = [1, 2, 3, 4, 7, 8, 31, 64, 97, 100, 256, 383, 384, 385, 397, 512, 1000, 2048, 4096]
+
+
+@pytest.fixture(params=["groups", "batched"])
+def route(request, monkeypatch):
+    """Take the way of a CPU, or the one of a GPU wherever we are."""
+    if request.param == "batched":
+        monkeypatch.setattr(dft, "sequence_route", lambda length, device_type: "batched")
+    return request.param
+
+
+def expected(x, lengths, orthonormal):
+    """Re(F F x) of each row's first `length` tokens, zero beyond them, by np.fft in float64."""
+    out = np.zeros(x.shape)
+    for row, n in enumerate(lengths):
+        if n:
+            inside = np.asarray(x[row, :n], dtype=np.float64)
+            out[row, :n] = np.fft.fft2(inside, norm="ortho" if orthonormal else None).real
+    return out
+
+
+def largest_error(y, reference):
+    return np.abs(y.detach().cpu().numpy() - reference).max() / np.abs(reference).max()
+
+
+def normal(*shape, seed=0, dtype=torch.float32):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("orthonormal", [True, False])
+@pytest.mark.parametrize("length", LENGTHS)
+def test_one_row_of_any_length(length, orthonormal, device, route):
+    x = normal(1, length, 24)
+    y = real_dft2(x.to(device), torch.tensor([length], device=device), orthonormal=orthonormal)
+    assert largest_error(y, expected(x, [length], orthonormal)) <= 1e-5
+
+
+@pytest.mark.parametrize("orthonormal", [True, False])
+@pytest.mark.parametrize("width", [1, 2, 3, 4, 5, 16, 17, 63, 128, 768])
+def test_any_width(width, orthonormal, route):
+    x = normal(2, 21, width)
+    y = real_dft2(x, torch.tensor([21, 13]), orthonormal=orthonormal)
+    assert largest_error(y, expected(x, [21, 13], orthonormal)) <= 1e-5
+
+
+@settings(max_examples=40)
+@given(
+    lengths=st.lists(st.integers(0, 40), min_size=1, max_size=9),
+    width=st.integers(1, 20),
+    orthonormal=st.booleans(),
+    batched=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_each_row_at_its_own_length(lengths, width, orthonormal, batched, seed):
+    with pytest.MonkeyPatch.context() as patch:
+        if batched:
+            patch.setattr(dft, "sequence_route", lambda length, device_type: "batched")
+        x = normal(len(lengths), 40, width, seed=seed)
+        y = real_dft2(x, torch.tensor(lengths), orthonormal=orthonormal)
+    reference = expected(x, lengths, orthonormal)
+    np.testing.assert_allclose(y.numpy(), reference, rtol=0, atol=2e-5 * np.abs(reference).max())
+    for row, n in enumerate(lengths):
+        assert not y[row, n:].any()
+
+
+def test_long_and_short_rows_share_a_batch(route):
+    lengths = [1, 2, 383, 384, 385, 600, 600, 17]
+    x = normal(len(lengths), 600, 10)
+    y = real_dft2(x, torch.tensor(lengths), orthonormal=True)
+    assert largest_error(y, expected(x, lengths, True)) <= 1e-5
+
+
+def test_float64_is_exact():
+    lengths = [5, 97, 500]
+    x = normal(3, 500, 9, dtype=torch.float64)
+    y = real_dft2(x, torch.tensor(lengths), orthonormal=False)
+    assert largest_error(y, expected(x, lengths, False)) <= 1e-12
+
+
+def test_what_stands_beyond_a_row_is_never_read(route):
+    lengths = torch.tensor([3, 30, 0, 11])
+    x = normal(4, 30, 8)
+    spoilt = x.clone()
+    for row, n in enumerate(lengths):
+        spoilt[row, n:] = torch.tensor([float("nan"), float("inf")] * 4)
+    assert torch.equal(real_dft2(spoilt, lengths), real_dft2(x, lengths))
+
+
+@pytest.mark.parametrize("orthonormal", [True, False])
+@pytest.mark.parametrize(("length", "width"), [(1, 1), (4, 6), (5, 3), (400, 2)])
+def test_gradient_and_its_gradient(length, width, orthonormal, route):
+    lengths = torch.tensor([length, max(1, length - 2)])
+    x = normal(2, length, width, dtype=torch.float64).requires_grad_()
+
+    def function(x):
+        return real_dft2(x, lengths, orthonormal=orthonormal)
+
+    if length <= 100:
+        assert torch.autograd.gradcheck(function, [x])
+        assert torch.autograd.gradgradcheck(function, [x])
+    # The map is its own transpose: <y, T x> = <T y, x>.
+    y = normal(2, length, width, seed=1, dtype=torch.float64)
+    (gradient,) = torch.autograd.grad((function(x) * y).sum(), [x])
+    torch.testing.assert_close(gradient, function(y), rtol=1e-6, atol=1e-6)
+
+
+def test_orthonormal_keeps_the_size_and_is_half_of_a_whole():
+    # Unitary F: of white input the real part keeps half of the energy, on average.
+    x = normal(1, 200, 128)
+    y = real_dft2(x, torch.tensor([200]), orthonormal=True)
+    assert y.square().mean() / x.square().mean() == pytest.approx(0.5, rel=0.05)
+
+
+def test_tables_made_while_predicting_serve_training():
+    with torch.inference_mode():
+        real_dft2(normal(1, 53, 14), torch.tensor([53]))
+    x = normal(1, 53, 14).requires_grad_()
+    real_dft2(x, torch.tensor([53])).square().sum().backward()
+    assert x.grad.isfinite().all()
+
+
+def test_bfloat16_is_close():
+    x = normal(2, 50, 32)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y = real_dft2(x, torch.tensor([50, 20]))
+    assert largest_error(y.float(), expected(x, [50, 20], True)) <= 0.02

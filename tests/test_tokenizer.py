@@ -1,0 +1,415 @@
+"""TextTokenizer: what it learns, what it keeps, and that cutting early changes nothing."""
+
+import copy
+import os
+import pickle
+import subprocess
+import sys
+import unicodedata
+from collections import Counter
+
+import joblib
+import numpy as np
+import pytest
+import tokenizers
+from hypothesis import example, given
+from hypothesis import strategies as st
+from samples import SCRIPTS, generated_reviews, read_rows
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.utils._param_validation import InvalidParameterError
+from tokenizers import models, normalizers, pre_tokenizers, processors, trainers
+
+from skfnet import TextTokenizer
+from skfnet.batches import Windows
+
+KINDS = ["word", "bpe"]
+CORPUS = generated_reviews(300)[0] + list(SCRIPTS.values()) * 3
+CHARACTERS = sorted(set("".join(SCRIPTS.values())) | set("aA bB12.,!?\n\t\u0301\u0323\u0338"))
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def trained(request):
+    return TextTokenizer(model=request.param, vocab_size=3000, lowercase=False).fit(CORPUS)
+
+
+def ids_of(tokenizer, text):
+    return tokenizer.transform([text])[0].tolist()
+
+
+def restored(tokenizer, text):
+    """Spell the tokens of `text` out again, without spaces."""
+    ids = ids_of(tokenizer, text)
+    return without_spaces(tokenizer.tokenizer_.decode(ids, skip_special_tokens=False))
+
+
+def without_spaces(text):
+    return "".join(c for c in text if not c.isspace())
+
+
+# --- training ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", KINDS)
+def test_training_is_deterministic(model):
+    first, second = (TextTokenizer(model=model, vocab_size=600).fit(CORPUS) for _ in range(2))
+    assert first.tokenizer_.to_str() == second.tokenizer_.to_str()
+
+
+def test_training_is_the_same_in_every_process(tmp_path):
+    joblib.dump(CORPUS, tmp_path / "corpus.joblib")
+    script = (
+        "import sys, joblib; from skfnet import TextTokenizer; corpus = joblib.load(sys.argv[1]); "
+        "fitted = [TextTokenizer(model=m, vocab_size=600).fit(corpus) for m in sys.argv[2:]]; "
+        "joblib.dump([t.tokenizer_.to_str() for t in fitted], sys.argv[1])"
+    )
+    subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "corpus.joblib"), *KINDS],
+        env={**os.environ, "PYTHONHASHSEED": "3", "RAYON_NUM_THREADS": "4"},
+        check=True,
+    )
+    here = [TextTokenizer(model=model, vocab_size=600).fit(CORPUS) for model in KINDS]
+    there = joblib.load(tmp_path / "corpus.joblib")
+    assert [tokenizer.tokenizer_.to_str() for tokenizer in here] == there
+
+
+def test_frequent_words_stay_whole():
+    words = Counter(word for text in generated_reviews(300)[0] for word in text.split())
+    tokenizer = TextTokenizer(vocab_size=3000).fit(CORPUS)
+    for word in words:
+        assert len(ids_of(tokenizer, word)) == 1, word
+    assert tokenizer.transform([" ".join(words)]).lengths.tolist() == [len(words)]
+    assert len({ids_of(tokenizer, word)[0] for word in words}) == len(words)
+
+
+def test_frequent_words_of_real_text_stay_whole(trec):
+    texts = trec[0]
+    words = Counter(word for text in texts for word in text.lower().split() if word.isalpha())
+    tokenizer = TextTokenizer().fit(texts)
+    for word, _ in words.most_common(2000):
+        assert len(ids_of(tokenizer, word)) == 1, word
+
+
+def test_a_word_must_occur_min_frequency_times():
+    texts = ["lorem ipsum dolor", "lorem ipsum", "lorem", "other words altogether"]
+    for fewest, whole in [
+        (1, {"lorem", "ipsum", "dolor"}),
+        (2, {"lorem", "ipsum"}),
+        (3, {"lorem"}),
+    ]:
+        tokenizer = TextTokenizer(min_frequency=fewest).fit(texts)
+        found = {w for w in ("lorem", "ipsum", "dolor") if len(ids_of(tokenizer, w)) == 1}
+        assert found == whole
+
+
+@pytest.mark.parametrize("model", KINDS)
+@pytest.mark.parametrize("vocab_size", [261, 300, 1000])
+def test_the_vocabulary_keeps_its_limit(model, vocab_size):
+    tokenizer = TextTokenizer(model=model, vocab_size=vocab_size).fit(CORPUS)
+    tokens = tokenizer.transform(CORPUS)
+    assert tokens.vocab_size <= vocab_size
+    assert tokens.ids.max() < tokens.vocab_size
+    assert tokens.ids.min() >= 0
+
+
+def test_a_larger_vocabulary_gives_shorter_documents():
+    sizes = [
+        len(TextTokenizer(vocab_size=size, min_frequency=1).fit(CORPUS).transform(CORPUS).ids)
+        for size in (261, 350, 3000)
+    ]
+    assert sizes == sorted(set(sizes), reverse=True)
+
+
+def test_lower_case():
+    same = TextTokenizer().fit(CORPUS)
+    assert ids_of(same, "RAIN, Rain ÊTRE") == ids_of(same, "rain, rain être")
+    apart = TextTokenizer(lowercase=False).fit(CORPUS)
+    assert ids_of(apart, "RAIN") != ids_of(apart, "rain")
+
+
+# --- nothing is lost --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_no_character_of_any_script_is_lost(script, trained):
+    text = SCRIPTS[script]
+    assert restored(trained, text) == without_spaces(unicodedata.normalize("NFC", text))
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("model", KINDS)
+def test_nor_of_a_script_never_seen(script, model):
+    others = [text for name, text in SCRIPTS.items() if name != script]
+    tokenizer = TextTokenizer(model=model).fit(others)
+    text = SCRIPTS[script]
+    expected = without_spaces(unicodedata.normalize("NFC", text)).lower()
+    assert restored(tokenizer, text).lower() == expected
+    assert tokenizer.tokenizer_.token_to_id("[UNK]") not in ids_of(tokenizer, text)
+
+
+@given(
+    st.text(st.one_of(st.sampled_from(CHARACTERS), st.characters(exclude_categories=["Cs", "Cn"])))
+)
+def test_nor_of_any_text(text):
+    tokenizer = _shared("word")
+    assert restored(tokenizer, text) == without_spaces(unicodedata.normalize("NFC", text))
+
+
+def test_twenty_languages_come_back():
+    texts = read_rows("sib200_20langs", "train")[0][:2000]
+    tokenizer = TextTokenizer(lowercase=False, vocab_size=8000).fit(texts[:1000])
+    for text in texts:
+        assert restored(tokenizer, text) == without_spaces(unicodedata.normalize("NFC", text))
+
+
+def test_composed_and_decomposed_characters_are_the_same(trained):
+    assert ids_of(trained, "e\u0301tude") == ids_of(trained, "\u00e9tude")
+
+
+def test_decode_shows_the_tokens():
+    tokenizer = TextTokenizer().fit(CORPUS)
+    shown = tokenizer.decode(tokenizer.transform(["the cold rain"])[0])
+    assert shown.split() == ["the", "cold", "rain"]
+
+
+def test_names_of_special_tokens_in_a_text_are_text(trained):
+    special = {trained.tokenizer_.token_to_id(name) for name in ("[CLS]", "[PAD]", "[MASK]")}
+    assert not special & set(ids_of(trained, "what is [CLS] or [PAD] or [MASK]?"))
+
+
+# --- cutting before tokenizing ----------------------------------------------------------
+
+_trained = {}
+
+
+def _shared(model):
+    if model not in _trained:
+        tokenizer = TextTokenizer(model=model, vocab_size=1000, lowercase=False)
+        _trained[model] = tokenizer.fit(CORPUS)
+    return _trained[model]
+
+
+texts = st.one_of(
+    st.text(st.sampled_from(CHARACTERS), max_size=400),
+    st.lists(st.sampled_from(list(SCRIPTS.values()) + [" ", "\n" * 50]), max_size=12).map("".join),
+    st.builds(
+        lambda unit, times, end: unit * times + end,
+        st.text(st.sampled_from(CHARACTERS), min_size=1, max_size=5),
+        st.integers(1, 300),
+        st.text(st.sampled_from(CHARACTERS), max_size=70),
+    ),
+)
+
+
+@given(
+    texts=st.lists(texts, min_size=1, max_size=4),
+    k=st.integers(1, 60),
+    model=st.sampled_from(KINDS),
+)
+@example(texts=["a" * 1000], k=1, model="word")
+@example(texts=["a" * 64 + "b"], k=5, model="word")
+@example(texts=["人" * 500, " " * 500 + "a", "e\u0301" * 300], k=3, model="word")
+@example(texts=["x " + "e" + "\u0301" * 300], k=2, model="bpe")
+@example(texts=["=" * 11 + "\u0338" + "!" * 200], k=1, model="word")
+def test_cutting_first_gives_the_same_tokens(texts, k, model):
+    tokenizer = _shared(model)
+    whole = tokenizer.transform(texts)
+    cut = tokenizer.encode(texts, k)
+    assert [row.tolist() for row in cut] == [row[:k].tolist() for row in whole]
+    assert (cut.vocab_size, cut.special) == (whole.vocab_size, whole.special)
+
+
+@pytest.mark.parametrize("model", KINDS)
+def test_the_name_of_a_special_token_may_be_cut_in_half(model):
+    tokenizer = _shared(model)
+    texts = [" " * n + "[SEP] and so on " * 20 for n in range(150)]
+    whole = tokenizer.transform(texts)
+    for k in range(1, 6):
+        cut = tokenizer.encode(texts, k)
+        assert [row.tolist() for row in cut] == [row[:k].tolist() for row in whole]
+
+
+def test_marks_that_sort_themselves_across_a_cut():
+    # U+0323 moves before every U+0301 and joins the first letter, however far away it stands.
+    text = "a" + "\u0301" * 500 + "\u0323 and so on"
+    tokenizer = _shared("word")
+    for k in (1, 2, 5, 20):
+        assert tokenizer.encode([text], k)[0].tolist() == ids_of(tokenizer, text)[:k]
+
+
+def test_real_text_cut_first(trec):
+    train = [" ".join(trec[0][i : i + 40]) for i in range(0, 2000, 40)]
+    tokenizer = TextTokenizer().fit(trec[0])
+    whole = tokenizer.transform(train)
+    for k in (1, 7, 64, 510):
+        cut = tokenizer.encode(train, k)
+        assert [row.tolist() for row in cut] == [row[:k].tolist() for row in whole]
+
+
+@pytest.mark.parametrize("unit", ["a", "人", "word ", " ", "🎉", "a\u0301", "!?"])
+def test_ten_million_characters_are_cut(unit):
+    text = unit * (10_000_000 // len(unit))
+    tokens = _shared("word").encode([text, "rain"], 100)
+    assert tokens.lengths[0] == (0 if unit == " " else 100)
+    assert tokens[0].tolist() == _shared("word").transform([text[:20_000]])[0][:100].tolist()
+
+
+# --- odd documents ----------------------------------------------------------------------
+
+
+def test_odd_documents_have_tokens_or_none(trained):
+    texts = ["", " \n\t", "🎉", "\x00", "\ud800", b"rain", "a" * 100_000]
+    lengths = trained.transform(texts).lengths
+    assert lengths[:2].tolist() == [0, 0]
+    assert (lengths[2:] > 0).all()
+
+
+@pytest.mark.parametrize("model", KINDS)
+def test_a_corpus_without_a_word_can_be_learned(model):
+    tokenizer = TextTokenizer(model=model).fit(["", " "])
+    assert restored(tokenizer, "rain 人") == "rain人"
+
+
+@pytest.mark.parametrize("X", ["rain", ["rain", None], [["rain"]], []])
+def test_bad_documents_are_refused_by_every_method(X, trained):
+    for method in (TextTokenizer().fit, TextTokenizer().fit_transform, trained.transform):
+        with pytest.raises(ValueError, match="X|documents"):
+            method(X)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value", "allowed"),
+    [
+        ("model", "unigram", "a str among"),
+        ("vocab_size", 260, r"\[261, inf\)"),
+        ("vocab_size", 3000.0, r"\[261, inf\)"),
+        ("min_frequency", 0, r"\[1, inf\)"),
+        ("lowercase", "yes", "'bool'"),
+    ],
+)
+def test_parameters_out_of_range(parameter, value, allowed):
+    for method in ("fit", "fit_transform"):
+        with pytest.raises(InvalidParameterError, match=f"'{parameter}'.*{allowed}.*{value!r}"):
+            getattr(TextTokenizer(**{parameter: value}), method)(CORPUS)
+
+
+# --- as a transformer -------------------------------------------------------------------
+
+
+def test_before_fit():
+    for method in (TextTokenizer().transform, TextTokenizer().encode, TextTokenizer().decode):
+        with pytest.raises(NotFittedError):
+            method(["rain"])
+
+
+def test_fit_transform_is_fit_then_transform(trained):
+    fresh = clone(trained)
+    assert fresh.fit_transform(CORPUS).ids.tolist() == trained.transform(CORPUS).ids.tolist()
+
+
+def test_fit_forgets_the_first_fit():
+    tokenizer = TextTokenizer().fit(["other words altogether"] * 3).fit(CORPUS)
+    assert tokenizer.tokenizer_.to_str() == TextTokenizer().fit(CORPUS).tokenizer_.to_str()
+
+
+def test_copies_tokenize_alike(trained, tmp_path):
+    joblib.dump(trained, tmp_path / "tokenizer.joblib")
+    expected = trained.transform(CORPUS)
+    for twin in (
+        pickle.loads(pickle.dumps(trained)),
+        copy.deepcopy(trained),
+        joblib.load(tmp_path / "tokenizer.joblib"),
+    ):
+        tokens = twin.transform(CORPUS)
+        assert tokens.ids.tolist() == expected.ids.tolist()
+        assert tokens.special == expected.special
+        assert twin.encode(CORPUS, 3).ids.tolist() == trained.encode(CORPUS, 3).ids.tolist()
+    assert joblib.hash(trained) == joblib.hash(copy.deepcopy(trained))
+
+
+def test_set_output_is_heard_and_changes_nothing(trained):
+    twin = copy.deepcopy(trained)
+    assert twin.set_output(transform="pandas") is twin
+    assert np.array_equal(twin.transform(CORPUS).ids, trained.transform(CORPUS).ids)
+
+
+# --- ready tokenizers -------------------------------------------------------------------
+
+
+def ready_wordlevel():
+    tokenizer = tokenizers.Tokenizer(models.WordLevel(unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    trainer = trainers.WordLevelTrainer(special_tokens=["<unk>", "<pad>"], show_progress=False)
+    tokenizer.train_from_iterator(CORPUS, trainer)
+    return tokenizer
+
+
+def ready_bpe():
+    tokenizer = tokenizers.Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    trainer = trainers.BpeTrainer(
+        vocab_size=500,
+        special_tokens=["<s>", "<|pad|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(CORPUS, trainer)
+    return tokenizer
+
+
+def ready_wordpiece():
+    tokenizer = tokenizers.Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    names = ["[MASK]", "[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    trainer = trainers.WordPieceTrainer(vocab_size=500, special_tokens=names, show_progress=False)
+    tokenizer.train_from_iterator(CORPUS, trainer)
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 4), ("[CLS]", 3))
+    tokenizer.enable_truncation(max_length=6)
+    tokenizer.enable_padding(length=9, pad_id=1, pad_token="[PAD]")
+    return tokenizer
+
+
+@pytest.mark.parametrize("make", [ready_wordlevel, ready_bpe, ready_wordpiece])
+def test_a_ready_tokenizer_is_used_as_it_is(make):
+    ready = make()
+    before = ready.to_str()
+    wrapped = TextTokenizer.from_tokenizer(ready)
+    windows = Windows(wrapped.transform(CORPUS), 5000, "truncate")
+    assert ready.to_str() == before  # its truncation and padding are the user's
+    ready.no_truncation()
+    ready.no_padding()
+    for row, text in enumerate(CORPUS):
+        ids, lengths = windows.batch(np.array([row]))
+        assert ids[0].tolist() == ready.encode(text).ids
+        assert lengths[0] == ids.shape[1]
+    whole = wrapped.transform(CORPUS)
+    cut = wrapped.encode(CORPUS, 4)
+    assert [row.tolist() for row in cut] == [row[:4].tolist() for row in whole]
+    assert [row.tolist() for row in pickle.loads(pickle.dumps(wrapped)).transform(CORPUS)] == [
+        row.tolist() for row in whole
+    ]
+
+
+@pytest.mark.parametrize("make", [ready_wordlevel, ready_bpe, ready_wordpiece])
+def test_a_batch_of_a_ready_tokenizer_is_padded_inside_its_vocabulary(make):
+    ready = make()
+    tokens = TextTokenizer.from_tokenizer(ready).transform(["rain", "rain and cold"])
+    ids, _ = Windows(tokens, 100, "truncate").batch(np.array([0, 1]))
+    assert 0 <= ids.min() <= ids.max() < ready.get_vocab_size()
+
+
+def test_a_ready_tokenizer_may_not_know_the_letter_a():
+    ready = tokenizers.Tokenizer(models.WordLevel({"rain": 0, "[CLS]": 1, "[SEP]": 2}))
+    ready.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    ready.post_processor = processors.BertProcessing(("[SEP]", 2), ("[CLS]", 1))
+    special = TextTokenizer.from_tokenizer(ready).special_tokens_
+    assert (special.prefix, special.suffix) == ((1,), (2,))
+
+
+def test_a_ready_vocabulary_may_have_holes():
+    ready = tokenizers.Tokenizer(models.WordLevel({"rain": 3, "sun": 90, "?": 7}, unk_token="?"))
+    ready.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokens = TextTokenizer.from_tokenizer(ready).transform(["rain sun moon"])
+    assert tokens.ids.tolist() == [3, 90, 7]
+    assert tokens.vocab_size == 91

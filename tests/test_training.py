@@ -1,0 +1,213 @@
+"""The training loop as a callback sees it."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from samples import small_classifier
+from skorch.callbacks import Callback
+
+from skfnet.batches import SpecialTokens, TokenArray, Windows
+from skfnet.training import LabelledWindows, epochs_for, seeded
+
+
+class Recorder(Callback):
+    """Writes down what happens at each step."""
+
+    def initialize(self):
+        self.rates, self.norms, self.batches, self.valid_batches = [], [], [], []
+        return self
+
+    def on_epoch_begin(self, net, **kwargs):
+        self.batches.append([])
+
+    def on_batch_begin(self, net, batch=None, training=False, **kwargs):
+        if not training:
+            self.valid_batches.append(batch)
+            return
+        self.rates.append(net.optimizer_.param_groups[0]["lr"])
+        self.batches[-1].append(batch)
+
+    def on_grad_computed(self, net, named_parameters, **kwargs):
+        squares = [p.grad.square().sum() for _, p in named_parameters if p.grad is not None]
+        self.norms.append(torch.stack(squares).sum().sqrt().item())
+        self.decay = {
+            id(parameter): group["weight_decay"]
+            for group in net.optimizer_.param_groups
+            for parameter in group["params"]
+        }
+        self.parameters = dict(net.module_.named_parameters())
+
+
+def recorded(reviews, sample_weight=None, **parameters):
+    texts, topics, _, _ = reviews
+    recorder = Recorder()
+    clf = small_classifier(callbacks=[recorder], **parameters)
+    return recorder, clf.fit(texts, topics, sample_weight=sample_weight)
+
+
+def test_the_rate_rises_and_falls_to_nothing(reviews):
+    recorder, _ = recorded(reviews, learning_rate=0.01, max_epochs=10)
+    rates = np.array(recorder.rates)
+    assert len(rates) == 100  # 150 documents, 16 in a batch, 10 epochs
+    top = rates.argmax()
+    assert rates[top] == pytest.approx(0.01, rel=0.1)
+    assert 5 <= top <= 15
+    assert rates[0] <= 0.002
+    assert rates[-1] <= 0.0003
+    assert (np.diff(rates[:top]) > 0).all()
+    assert (np.diff(rates[top:]) < 0).all()
+
+
+def test_in_a_stream_the_rate_rises_and_stays(reviews):
+    texts, topics, _, _ = reviews
+    recorder = Recorder()
+    clf = small_classifier(callbacks=[recorder], learning_rate=0.01)
+    rates = []
+    for _ in range(5):
+        clf.partial_fit(texts, topics, classes=np.unique(topics))
+        rates += recorder.rates[len(rates) :]
+    assert len(rates) == 50
+    assert rates[0] <= 0.002
+    assert (np.diff(rates) >= 0).all()
+    assert rates[25:] == pytest.approx([0.01] * 25)
+
+
+def test_large_gradients_are_clipped(reviews):
+    weights = np.ones(150)
+    weights[7] = 10_000  # a batch that holds this row has a huge loss
+    recorder, _ = recorded(reviews, weights)
+    assert max(recorder.norms) == pytest.approx(1, rel=1e-3)
+    assert min(recorder.norms) < 0.9
+
+
+def test_only_the_matrices_of_dense_layers_decay(reviews):
+    recorder, _ = recorded(reviews, weight_decay=0.125, pooling="cls", max_epochs=1)
+    decaying = {
+        name for name, parameter in recorder.parameters.items() if recorder.decay[id(parameter)]
+    }
+    dense = {
+        name
+        for name, parameter in recorder.parameters.items()
+        if parameter.ndim == 2 and "embeddings" not in name
+    }
+    assert decaying == dense
+    assert {recorder.decay[id(recorder.parameters[name])] for name in dense} == {0.125}
+    assert len(dense) == 4
+
+
+def test_every_document_is_seen_once_in_an_epoch(reviews):
+    recorder, clf = recorded(reviews, max_epochs=3, token_dropout=0)
+    expected = clf.tokenizer_.transform(reviews[0])
+    expected = sorted(row.tolist() for row in expected)
+    for epoch in recorder.batches:
+        seen = []
+        for inputs, _ in epoch:
+            for ids, length in zip(inputs["ids"], inputs["lengths"], strict=True):
+                seen.append(ids[1 : length - 1].tolist())
+        assert sorted(seen) == expected
+
+
+def test_the_order_changes_from_epoch_to_epoch(reviews):
+    recorder, _ = recorded(reviews, max_epochs=2)
+    first, second = ([batch[0]["ids"].tolist() for batch in epoch] for epoch in recorder.batches)
+    assert first != second
+
+
+def test_a_share_of_the_tokens_is_hidden_from_training_alone(reviews):
+    recorder, clf = recorded(reviews, token_dropout=0.3, early_stopping=True)
+    pad, hidden, total = 0, 0, 0
+    for inputs, _ in (batch for epoch in recorder.batches for batch in epoch):
+        for ids, length in zip(inputs["ids"], inputs["lengths"], strict=True):
+            hidden += (ids[:length] == pad).sum().item()
+            total += length.item()
+    assert clf.tokenizer_.tokenizer_.id_to_token(pad) == "[PAD]"
+    assert hidden / total == pytest.approx(0.3, abs=4 * np.sqrt(0.21 / total))
+    for inputs, _ in recorder.valid_batches:
+        for ids, length in zip(inputs["ids"], inputs["lengths"], strict=True):
+            assert (ids[:length] != pad).all()
+    assert recorder.valid_batches
+
+
+def test_history_tells_of_each_epoch(reviews):
+    _, clf = recorded(reviews, max_epochs=5)
+    assert [row["epoch"] for row in clf.history_] == [1, 2, 3, 4, 5]
+    assert clf.n_iter_ == 5
+    for row in clf.history_:
+        assert set(row) == {"epoch", "train_loss", "train_accuracy", "seconds"}
+        assert 0 <= row["train_accuracy"] <= 1
+        assert row["seconds"] > 0
+    assert clf.history_[-1]["train_loss"] < clf.history_[0]["train_loss"]
+
+
+def test_label_smoothing_keeps_probabilities_from_certainty():
+    texts, labels = ["rain"] * 20 + ["soup"] * 20, [0] * 20 + [1] * 20
+    certain, smooth = (
+        small_classifier(label_smoothing=amount, max_epochs=60, dropout=0, token_dropout=0)
+        .fit(texts, labels)
+        .predict_proba(["rain"])[0, 0]
+        for amount in (0.0, 0.4)
+    )
+    assert certain > 0.97
+    assert smooth == pytest.approx(0.8, abs=0.03)  # 1 - 0.4 + 0.4 / 2
+
+
+def test_windows_share_the_weight_of_their_document():
+    rows = [[3] * 10, [4] * 2, [5] * 5]
+    tokens = TokenArray.from_rows(rows, 6, SpecialTokens(0, (1,), (2,)))
+    windows = Windows(tokens, 6, "mean")  # 4 tokens in a window
+    data = LabelledWindows(windows, np.array([2, 0, 1]), np.array([1.5, 0.5, 1.0]))
+    assert len(data) == 6
+    assert data.targets.tolist() == [2, 2, 2, 0, 1, 1]
+    assert data.weights.tolist() == [0.5, 0.5, 0.5, 0.5, 0.5, 0.5]
+
+
+def test_a_small_corpus_is_seen_often_and_a_large_one_gets_more_steps():
+    sizes = [10, 100, 500, 5_000, 20_000, 100_000, 1_000_000]
+    epochs = [epochs_for(size, 64) for size in sizes]
+    assert epochs == sorted(epochs, reverse=True)
+    assert 3 <= epochs[-1] < epochs[0] <= 100
+    steps = [-(-size // 64) * n for size, n in zip(sizes, epochs, strict=True)]
+    assert steps == sorted(steps)
+    assert steps[2] >= 100
+
+
+def test_seeded_gives_the_seed_inside_and_nothing_outside():
+    state = torch.get_rng_state()
+    draws = []
+    for _ in range(2):
+        with seeded(5, torch.device("cpu")):
+            draws.append(torch.rand(3))
+    assert torch.equal(*draws)
+    assert torch.equal(torch.get_rng_state(), state)
+    with pytest.raises(RuntimeError), seeded(5, torch.device("cpu")):
+        torch.rand(3)
+        raise RuntimeError
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_callback_may_draw_random_numbers_without_changing_the_model(reviews):
+    class Drawing(Callback):
+        def on_batch_begin(self, net, **kwargs):
+            random.random(), np.random.random()
+
+    texts, topics, _, _ = reviews
+    plain, disturbed = (
+        small_classifier(callbacks=callbacks, max_epochs=2).fit(texts, topics).predict_proba(texts)
+        for callbacks in (None, [Drawing()])
+    )
+    assert np.array_equal(plain, disturbed)
+
+
+def test_the_bar_shows_loss_accuracy_and_time_left(reviews, capsys):
+    texts, topics, _, _ = reviews
+    small_classifier(verbose=1, max_epochs=2).fit(texts, topics)
+    shown = capsys.readouterr()
+    assert "20/20" in shown.err
+    assert "train loss=" in shown.err
+    assert "train accuracy=" in shown.err
+    assert "<" in shown.err  # elapsed<left
+    assert shown.out == ""
+    small_classifier(verbose=0, max_epochs=2, early_stopping=True).fit(texts, topics)
+    assert capsys.readouterr() == ("", "")
