@@ -21,14 +21,14 @@ For instance:
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import json
 import re
 import tempfile
 import time
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from statistics import mean, median, stdev
@@ -80,11 +80,6 @@ class FastText:
     def __init__(self, seed: int, threads: int, params: dict[str, Any]) -> None:
         import fasttext
 
-        with contextlib.suppress(AttributeError):  # a C library other than glibc
-            # With fewer than 10 threads fastText leaves most of its input matrix as the memory
-            # came (facebookresearch/fastText#1061), at worst NaN. Memory that glibc maps anew
-            # for each large block (M_MMAP_THRESHOLD, -3) is zero, as in a fresh process.
-            ctypes.CDLL(None).mallopt(-3, 1 << 16)
         self.train = partial(
             fasttext.train_supervised, thread=threads, seed=seed, verbose=0, **params
         )
@@ -96,7 +91,8 @@ class FastText:
             path = Path(folder, "train.txt")
             lines = zip(map(prefix.get, labels), map(self.line, texts), strict=True)
             path.write_text("".join(f"{y} {x}\n" for y, x in lines), encoding="utf-8")
-            self.model = self.train(str(path))
+            with zeroed_memory():
+                self.model = self.train(str(path))
         return self
 
     def predict(self, texts: list[str]) -> list[str]:
@@ -107,6 +103,24 @@ class FastText:
     def line(text: str) -> str:
         """Prepare a text as fastText's tutorial does: lower case, signs set apart, one line."""
         return " ".join(re.sub(r"([.!?,'/();:\"])", r" \1 ", text.lower()).split())
+
+
+@contextmanager
+def zeroed_memory() -> Iterator[None]:
+    """Let glibc hand out zeroed memory.
+
+    With fewer than 10 threads fastText leaves most of its input matrix as the memory came
+    (facebookresearch/fastText#1061): zeros in a fresh process, at worst NaN in a used one.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    perturb = -6  # M_PERTURB fills new memory with the complement of a byte; 0 turns it off
+    if mallopt is not None:
+        mallopt(perturb, 0xFF)
+    try:
+        yield
+    finally:
+        if mallopt is not None:
+            mallopt(perturb, 0)
 
 
 class Model(NamedTuple):

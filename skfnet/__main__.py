@@ -24,6 +24,9 @@ MODEL_OPTIONS: dict[str, tuple[type, str]] = {
     "depth": (int, "number of encoder blocks"),
     "width": (int, "size of the hidden states"),
     "max_length": (int, "tokens read of each document"),
+    "long_documents": (str, "beyond max-length: truncate, or mean over windows"),
+    "dropout": (float, "share of hidden units dropped in training"),
+    "class_weight": (str, "balanced: every class weighs the same"),
     "max_epochs": (int, "passes over the training texts"),
     "batch_size": (int, "documents a training step"),
     "learning_rate": (float, "highest learning rate of the schedule"),
@@ -45,7 +48,7 @@ class CommandError(Exception):
 
 def train(args: argparse.Namespace) -> None:
     """Fit a classifier to a table, report on held-out rows, and save it."""
-    from .datasets import read_table
+    from .files import read_table
 
     _check_writable(args.model)
     if not 0 <= args.test_size < 1:
@@ -71,7 +74,7 @@ def train(args: argparse.Namespace) -> None:
 
 def predict(args: argparse.Namespace) -> None:
     """Write the predicted label of every document as CSV, in the order of the input."""
-    from .datasets import read_lines, read_table
+    from .files import read_lines, read_table
 
     if args.output:
         _check_writable(args.output)
@@ -103,7 +106,7 @@ def predict(args: argparse.Namespace) -> None:
 
 def evaluate(args: argparse.Namespace) -> None:
     """Compare a model's predictions with the labels of a table."""
-    from .datasets import read_table
+    from .files import read_table
 
     model = _load(args.model)
     texts, labels = read_table(args.file, text=args.text, label=args.label)
@@ -136,6 +139,9 @@ def demo(args: argparse.Namespace) -> None:
     linear = make_pipeline(
         TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), LogisticRegression(C=10)
     )
+    args.max_length = args.max_length or 128  # half of the docstrings are longer, few by much
+    warnings.filterwarnings("ignore", message=".*longer than max_length")
+    print(f"FNetClassifier reads the first {args.max_length} tokens of each.")
     models = {"FNetClassifier": _new_classifier(args), "TF-IDF + LogisticRegression": linear}
     results = []
     for name, model in models.items():
@@ -400,7 +406,7 @@ def _add_columns(command: argparse.ArgumentParser, *names: str) -> None:
 def _add_model_options(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("model (default: FNetClassifier's own)")
     for name, (kind, summary) in MODEL_OPTIONS.items():
-        metavar = {int: "N", float: "RATE", str: "NAME"}[kind]
+        metavar = {int: "N", float: "X", str: "NAME"}[kind]
         group.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar=metavar, help=summary)
     group.add_argument(
         "--random-state",

@@ -263,7 +263,7 @@ class _Progress(Callback):
         row = net.history[-1]
         names = ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy")
         shown = {name.replace("_", " "): f"{row[name]:.3f}" for name in names if name in row}
-        self.bar_.set_postfix(epoch=f"{row['epoch']}/{net.max_epochs}", **shown)
+        self.bar_.set_postfix(epoch=f"{row['epoch']}/{net.max_epochs}", refresh=False, **shown)
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
         self.bar_.close()
