@@ -6,9 +6,11 @@ threads right before and after each fit; the higher of the two counts. The share
     6 x dense weights x real tokens / seconds / peak
 
 with the weights of the encoder's linear layers (and the output layer's, once a document). The
-embeddings, the transform and [PAD] count as nothing; [CLS] and [SEP] are real tokens. The
-seconds are those of whole optimizer steps in FNetClassifier.fit: cutting the batch, forward,
-backward, clipping, optimizer, bookkeeping; tokenizing and the first steps are left out.
+embeddings, the transform and [PAD] count as nothing; [CLS], [SEP] and the tokens that
+token_dropout blanks out, places of a document all, are real tokens. The seconds are those of
+whole optimizer steps in FNetClassifier.fit: cutting the batch, forward, backward, clipping,
+optimizer, bookkeeping; tokenizing and the first steps are left out. The seed is the repeat's
+number.
 
 A second, profiled fit after each says where the time goes (torch.profiler, which itself slows
 small operations down, so its shares are for comparing parts only). An operation counts to the
@@ -24,10 +26,13 @@ For instance:
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
+from operator import itemgetter
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -52,6 +57,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from skfnet import FNetClassifier, TextTokenizer
 from skfnet.batches import TokenArray
 
+MODEL = ("depth", "width", "batch_size")  # parameters of FNetClassifier with an option each
 WARM_UP_STEPS = 20
 PROFILED_STEPS = 40
 PEAK_SHAPES = ((1024, 1024, 1024), (2048, 2048, 2048), (3072, 512, 2048), (4096, 128, 512))
@@ -70,6 +76,17 @@ GROUPS = (
     *("matrix products", "transform", "activation", "dropout", "layer norm"),
     *("embedding gradient", "optimizer", "batching", "rest"),
 )
+# What the report shows: heading, column of the CSV file, format.
+COLUMNS = {
+    "tokens/s": ("tokens_per_second", ",.0f"),
+    "documents/s": ("documents_per_second", ",.0f"),
+    "documents/step": ("documents_per_step", ".0f"),
+    "ms/step": ("milliseconds_per_step", ".1f"),
+    "[PAD]": ("padding", ".1%"),
+    "Gflop/s": ("gflops", ".1f"),
+    "peak Gflop/s": ("peak_gflops", ".1f"),
+    "share of peak": ("share", ".2f"),
+}
 
 
 def peak_flops() -> float:
@@ -86,10 +103,15 @@ def peak_flops() -> float:
     return best
 
 
-class Clock(Callback):
-    """Takes the time of each step and counts its tokens, documents and places."""
+class Enough(Exception):
+    """Ends a fit when its steps have been timed."""
 
-    def __init__(self) -> None:
+
+class Clock(Callback):
+    """Takes the time of each step, counts its tokens, documents and places, and ends the fit."""
+
+    def __init__(self, steps: int) -> None:
+        self.last = WARM_UP_STEPS + steps
         self.begins: list[float] = []
         self.ends: list[float] = []
         self.sizes: list[tuple[int, int, int]] = []
@@ -105,12 +127,18 @@ class Clock(Callback):
         lengths = inputs["lengths"]
         self.sizes.append((int(lengths.sum()), len(lengths), inputs["ids"].numel()))
         self.ends.append(time.perf_counter())
+        if len(self.ends) == self.last:
+            raise Enough
 
-    def totals(self, first: int) -> dict[str, float]:
-        """Sum up from step `first` on; a step begins where the one before it ends."""
+    def totals(self) -> dict[str, float]:
+        """Sum up the steps after the warm-up; a step begins where the one before it ends."""
+        first = WARM_UP_STEPS
+        if len(self.ends) <= first:
+            sys.exit(f"Only {len(self.ends)} steps, {first} of them to warm up: raise --limit.")
         tokens, documents, places = map(sum, zip(*self.sizes[first:], strict=True))
         waits = zip(self.begins[first:], self.ends[first - 1 :], strict=False)
         return {
+            "steps": len(self.ends) - first,
             "seconds": self.ends[-1] - self.ends[first - 1],
             "batching": sum(begin - end for begin, end in waits),
             "tokens": tokens,
@@ -125,10 +153,10 @@ def dense_weights(module: nn.Module) -> int:
 
 def timed_fit(settings: dict[str, Any], tokens: TokenArray, labels: list[str]) -> dict[str, float]:
     before = peak_flops()
-    clock = Clock()
-    fit(settings, tokens, labels, settings["max_steps"], [clock])
+    clock = Clock(settings["max_steps"])
+    fit(settings, tokens, labels, [clock])
     after = peak_flops()
-    totals = clock.totals(WARM_UP_STEPS)
+    totals = clock.totals()
     per_token = dense_weights(clock.model.encoder)
     per_document = dense_weights(clock.model) - per_token
     work = 6 * (per_token * totals["tokens"] + per_document * totals["documents"])
@@ -136,11 +164,13 @@ def timed_fit(settings: dict[str, Any], tokens: TokenArray, labels: list[str]) -
     return {
         "tokens_per_second": totals["tokens"] / totals["seconds"],
         "documents_per_second": totals["documents"] / totals["seconds"],
-        "milliseconds_per_step": 1000 * totals["seconds"] / (len(clock.ends) - WARM_UP_STEPS),
+        "documents_per_step": totals["documents"] / totals["steps"],
+        "milliseconds_per_step": 1000 * totals["seconds"] / totals["steps"],
         "padding": 1 - totals["tokens"] / totals["places"],
         "gflops": flops / 1e9,
         "peak_before_gflops": before / 1e9,
         "peak_after_gflops": after / 1e9,
+        "peak_gflops": max(before, after) / 1e9,
         "share": flops / max(before, after),
     }
 
@@ -158,24 +188,19 @@ def tokenized(data: Path, limit: int) -> tuple[TokenArray, list[str]]:
 
 
 def fit(
-    settings: dict[str, Any],
-    tokens: TokenArray,
-    labels: list[str],
-    steps: int,
-    callbacks: list[Callback],
+    settings: dict[str, Any], tokens: TokenArray, labels: list[str], callbacks: list[Callback]
 ) -> None:
-    """Train for about `steps` steps after the warm-up, on as many epochs as that takes."""
-    wanted = (WARM_UP_STEPS + steps) * settings["batch_size"]
-    n = min(wanted, len(tokens))
-    FNetClassifier(
+    """Train on all documents, which decide defaults, until a Clock ends it."""
+    model = FNetClassifier(
         depth=settings["depth"],
         width=settings["width"],
         batch_size=settings["batch_size"],
-        max_epochs=round(wanted / n),
         random_state=settings["repeat"],
         device="cpu",
         callbacks=callbacks,
-    ).fit(tokens[:n], labels[:n])
+    )
+    with suppress(Enough):
+        model.fit(tokens, labels)
 
 
 class Profiler(Callback):
@@ -205,9 +230,6 @@ class Profiler(Callback):
         if self.steps == WARM_UP_STEPS:
             self.profile.start()
 
-    def on_train_end(self, net: Any, **kwargs: Any) -> None:
-        self.profile.stop()
-
 
 def _scope_module(module: nn.Module, name: str) -> None:
     """Let the profiler see where a module's operations begin and end."""
@@ -226,9 +248,10 @@ def _scope_module(module: nn.Module, name: str) -> None:
 
 def breakdown(settings: dict[str, Any], tokens: TokenArray, labels: list[str]) -> dict[str, float]:
     """Give each group's share of the time of the steps."""
-    clock, profiler = Clock(), Profiler()
-    fit(settings, tokens, labels, PROFILED_STEPS, [profiler, clock])
-    totals = clock.totals(WARM_UP_STEPS)
+    clock, profiler = Clock(PROFILED_STEPS), Profiler()
+    fit(settings, tokens, labels, [profiler, clock])
+    profiler.profile.stop()
+    totals = clock.totals()
     seconds = Counter(batching=totals["batching"])
     events = profiler.profile.events()
     made_by = _makers(events)
@@ -295,7 +318,7 @@ def _scope(event: FunctionEvent, made_by: dict[int, FunctionEvent]) -> str:
 def report(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     """Give the medians over the repeats of each model, by its label."""
     models: dict[str, list[dict[str, Any]]] = {}
-    for row in sorted(rows, key=lambda row: (row["depth"], row["width"], row["batch_size"])):
+    for row in sorted(rows, key=itemgetter("depth", "width", "documents_per_step")):
         label = "depth {depth}, width {width}, batch {batch_size}".format(**row)
         models.setdefault(label, []).append(row)
     return {
@@ -304,31 +327,17 @@ def report(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
             for key, value in found[0].items()
             if isinstance(value, int | float)
         }
-        | {"repeats": len(found), "shares": " ".join(f"{row['share']:.2f}" for row in found)}
+        | {"shares": " ".join(f"{row['share']:.2f}" for row in found)}
         for label, found in models.items()
     }
 
 
 def speeds(models: dict[str, dict[str, Any]]) -> str:
-    header = ["model", "tokens/s", "documents/s", "ms/step", "[PAD]", "Gflop/s", "peak Gflop/s"]
-    header += ["share of peak", "each repeat"]
-    return table(
-        header,
-        (
-            [
-                label,
-                f"{row['tokens_per_second']:,.0f}",
-                f"{row['documents_per_second']:,.0f}",
-                f"{row['milliseconds_per_step']:.1f}",
-                f"{row['padding']:.1%}",
-                f"{row['gflops']:.1f}",
-                f"{max(row['peak_before_gflops'], row['peak_after_gflops']):.1f}",
-                f"**{row['share']:.2f}**",
-                row["shares"],
-            ]
-            for label, row in models.items()
-        ),
+    lines = (
+        [label, *(f"{row[key]:{form}}" for key, form in COLUMNS.values()), row["shares"]]
+        for label, row in models.items()
     )
+    return table(["model", *COLUMNS, "each repeat"], lines)
 
 
 def parts(models: dict[str, dict[str, Any]]) -> str:
@@ -354,21 +363,23 @@ def plot(models: dict[str, dict[str, Any]], path: Path) -> None:
 def main() -> None:
     parser = make_parser(__doc__)
     add_data_options(parser)
-    defaults = FNetClassifier().get_params()
-    for name in ("depth", "width", "batch_size"):
+    add = parser.add_argument
+    for name in MODEL:
         option = "--" + name.replace("_", "-")
-        parser.add_argument(option, type=int, default=defaults[name], metavar="N")
-    parser.add_argument("--max-steps", type=int, default=300, metavar="N", help="steps timed")
-    parser.add_argument("--repeats", type=int, default=5, metavar="N")
+        add(option, type=int, metavar="N", help="default: FNetClassifier's")
+    add("--max-steps", type=int, default=300, metavar="N", help="steps timed")
+    add("--repeats", type=int, default=5, metavar="N")
     args = start(parser)
     torch.set_num_threads(args.threads)
+    defaults = FNetClassifier().get_params()
+    given = {name: getattr(args, name) for name in MODEL}
+    model = {name: defaults[name] if value is None else value for name, value in given.items()}
+    fixed = {name: getattr(args, name) for name in ("max_steps", "threads", "limit")}
 
     rows = Rows(args.results / "throughput.csv", again=args.again)
-    names = ("depth", "width", "batch_size", "max_steps", "threads", "limit")
     for repeat in range(args.repeats):
-        settings = {name: getattr(args, name) for name in names} | {"repeat": repeat}
+        settings = {**model, **fixed, "repeat": repeat}
         rows.get(settings, measure, args.data, settings)
-    fixed = {name: getattr(args, name) for name in ("max_steps", "threads", "limit")}
     models = report(rows.matching(fixed))
     write_report(
         args.results / "throughput.md",

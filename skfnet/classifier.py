@@ -158,7 +158,7 @@ class FNetClassifier(
         "tokenizer": [TextTokenizer, FrozenEstimator, tokenizers.Tokenizer, None],
         "max_length": [Interval(Integral, 1, None, closed="left")],
         "long_documents": [StrOptions({"truncate", "mean"})],
-        "depth": [Interval(Integral, 1, None, closed="left")],
+        "depth": [Interval(Integral, 0, None, closed="left")],
         "width": [Interval(Integral, 1, None, closed="left")],
         "feedforward_width": [Interval(Integral, 1, None, closed="left"), None],
         "mixer": [StrOptions(MIXERS.keys())],  # a live view: mixers may be added later

@@ -73,6 +73,8 @@ def check_training_data(
         sample_weight, documents, dtype=np.float64, ensure_non_negative=True
     )
     used = np.flatnonzero(weights)
+    if not len(used):  # scikit-learn before 1.8 lets them through
+        raise ValueError("Sample weights must contain at least one non-zero number.")
     if len(used) < len(weights):
         documents, y, weights = take(documents, used), y[used], weights[used]
     return documents, y, weights

@@ -375,6 +375,7 @@ def history_rows(net: NeuralNet) -> list[dict[str, float]]:
         {"epoch": row["epoch"], "seconds": row["dur"]}
         | {name: float(row[name]) for name in measures if name in row}
         for row in net.history
+        if "dur" in row  # an epoch that was interrupted has none
     ]
 
 

@@ -161,7 +161,7 @@ def test_batches_hold_rows_of_like_length():
     in_order = np.split(np.arange(5000), range(50, 5000, 50))
     assert padding(lengths, in_order) > 0.5
     assert padding(lengths, by_length(lengths, 50)) < 0.1
-    assert padding(lengths, shuffled_by_length(lengths, 50, random)) < 0.15
+    assert padding(lengths, shuffled_by_length(lengths, 50, random)) < 0.25
 
 
 def test_shuffling_gives_a_document_new_company_and_batches_no_order():

@@ -209,7 +209,7 @@ def one_error(capsys, arguments):
         (["train", "none.csv", "--model", "{folder}"], "is a folder; name a file in it"),
         (["train", "{table}", "--model", "{out}", "--test-size", "1"], "--test-size must be"),
         (["train", "{table}", "--model", "{out}", "--test-size", "0.01"], "Choose another --test"),
-        (["train", "{table}", "--model", "{out}", "--depth", "0"], "depth"),
+        (["train", "{table}", "--model", "{out}", "--depth", "-1"], "depth"),
         (["predict", "{table}", "--model", "none.joblib"], "none.joblib: no such model file"),
         (["predict", "{table}", "--model", "{table}"], "reviews.csv: is no model written by"),
         (["predict", "{table}", "--model", "{folder}/dict"], "holds a dict, no classifier"),

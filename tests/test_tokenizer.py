@@ -220,9 +220,10 @@ def test_cutting_first_gives_the_same_tokens(texts, k, model):
 
 
 @pytest.mark.parametrize("model", KINDS)
-def test_the_name_of_a_special_token_may_be_cut_in_half(model):
+@pytest.mark.parametrize("unit", ["human beings ", "[SEP] and so on ", "人人生而自由", "e\u0301t "])
+def test_the_cut_may_go_through_anything(unit, model):
     tokenizer = _shared(model)
-    texts = [" " * n + "[SEP] and so on " * 20 for n in range(150)]
+    texts = [" " * n + unit * 30 for n in range(150)]
     whole = tokenizer.transform(texts)
     for k in range(1, 6):
         cut = tokenizer.encode(texts, k)

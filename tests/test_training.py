@@ -120,8 +120,10 @@ def test_a_share_of_the_tokens_is_hidden_from_training_alone(reviews):
     pad, hidden, total = 0, 0, 0
     for inputs, _ in (batch for epoch in recorder.batches for batch in epoch):
         for ids, length in zip(inputs["ids"], inputs["lengths"], strict=True):
-            hidden += (ids[:length] == pad).sum().item()
-            total += length.item()
+            inside = ids[1 : length - 1]
+            assert pad not in (ids[0], ids[length - 1])  # [CLS] and [SEP] stay
+            hidden += (inside == pad).sum().item()
+            total += len(inside)
     assert clf.tokenizer_.tokenizer_.id_to_token(pad) == "[PAD]"
     assert hidden / total == pytest.approx(0.3, abs=4 * np.sqrt(0.21 / total))
     for inputs, _ in recorder.valid_batches:
@@ -198,6 +200,25 @@ def test_a_callback_may_draw_random_numbers_without_changing_the_model(reviews):
         for callbacks in (None, [Drawing()])
     )
     assert np.array_equal(plain, disturbed)
+
+
+@pytest.mark.parametrize("step", [1, 15])
+def test_an_interrupted_fit_ends_with_no_other_error(step, reviews):
+    class Interrupting(Callback):
+        n = 0
+
+        def on_batch_begin(self, net, **kwargs):
+            self.n += 1
+            if self.n == step:
+                raise KeyboardInterrupt
+
+    texts, topics, _, _ = reviews
+    clf = small_classifier(callbacks=[Interrupting()])
+    try:
+        clf.fit(texts, topics)
+    except KeyboardInterrupt:
+        return
+    assert np.isfinite(clf.predict_proba(texts)).all()  # skorch ends a fit so, and goes on
 
 
 def test_the_bar_shows_loss_accuracy_and_time_left(reviews, capsys):

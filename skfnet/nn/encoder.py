@@ -45,8 +45,6 @@ class Encoder(nn.Module):
         self.config = config
         self.embeddings = Embeddings(config)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
-        # A pre-norm stack ends in a sum that nothing has normalised.
-        self.norm = _layer_norm(config) if config.norm == "pre" else nn.Identity()
         self.apply(_initialise)
 
     def forward(self, ids: Tensor, lengths: Tensor, type_ids: Tensor | None = None) -> Tensor:
@@ -64,12 +62,13 @@ class Encoder(nn.Module):
         Returns
         -------
         Tensor of shape (batch, length, width)
-            Hidden states. Those beyond a row's length mean nothing.
+            Hidden states; with ``norm="pre"`` the plain sum of what the blocks added. Those
+            beyond a row's length mean nothing.
         """
         x = self.embeddings(ids, type_ids)
         for block in self.blocks:
             x = block(x, lengths)
-        return self.norm(x)
+        return x
 
 
 class Embeddings(nn.Module):

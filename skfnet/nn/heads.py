@@ -86,6 +86,14 @@ class DocumentClassifier(nn.Module):
         self.encoder = Encoder(config)
         self.pooling_name = pooling
         self.pooling = POOLINGS[pooling](config.width)
+        # A pre-norm stack ends in a sum that nothing has normalised. To normalise it here and
+        # not token by token lets rare words stay small in the mean, and gives the output layer
+        # an input whose size does not shrink with the document's length.
+        self.norm = (
+            nn.LayerNorm(config.width, eps=config.layer_norm_eps)
+            if config.norm == "pre"
+            else nn.Identity()
+        )
         self.dropout = Dropout(config.dropout)
         self.output = nn.Linear(config.width, n_classes)
         nn.init.normal_(self.output.weight, std=0.02)
@@ -93,7 +101,7 @@ class DocumentClassifier(nn.Module):
 
     def embed(self, ids: Tensor, lengths: Tensor, type_ids: Tensor | None = None) -> Tensor:
         """Give one vector a document, (batch, width)."""
-        return self.pooling(self.encoder(ids, lengths, type_ids), lengths)
+        return self.norm(self.pooling(self.encoder(ids, lengths, type_ids), lengths))
 
     def forward(self, ids: Tensor, lengths: Tensor, type_ids: Tensor | None = None) -> Tensor:
         """Give the logits, (batch, n_classes)."""

@@ -119,12 +119,14 @@ def test_all_checks_pass_on_numbers(name):
         raise ExceptionGroup(names, [result["exception"] for result in failed])
     n_excused = 1 if name == "classifier" else 0
     assert [r["check_name"] for r in results if r["status"] == "xfail"] == [*EXCUSED][:n_excused]
-    assert [r["check_name"] for r in results if r["status"] == "skipped"] == [NEEDS_ANOTHER_PROCESS]
+    skipped = {r["check_name"] for r in results if r["status"] == "skipped"}
+    assert skipped <= {NEEDS_ANOTHER_PROCESS}
     passed = [result for result in results if result["status"] == "passed"]
-    assert len(passed) == len(results) - 1 - n_excused
+    assert len(passed) == len(results) - len(skipped) - n_excused
     if sklearn.__version__.startswith("1.9."):
         assert len(results) == n_checks
-    assert len(results) >= 40
+        assert len(passed) == n_checks - 1 - n_excused
+    assert len(results) > 40
 
 
 IN_ANOTHER_PROCESS = """
@@ -139,6 +141,7 @@ for estimator, check in estimator_checks_generator(ON_NUMBERS["classifier"][0]):
 """
 
 
+@pytest.mark.skipif(sklearn.__version__.startswith("1.7"), reason="has no such check for NumPy")
 def test_the_array_api_check_passes_where_it_can_run():
     here = Path(__file__).parent
     result = subprocess.run(

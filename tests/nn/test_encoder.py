@@ -83,7 +83,7 @@ def numpy_forward(encoder, ids, type_ids):
         else:
             x = norm(x + mix(x, block), f"{block}.mixing_norm")
             x = norm(x + feed_forward(x, block), f"{block}.feedforward_norm")
-    return norm(x, "norm") if config.norm == "pre" else x
+    return x
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
