@@ -44,6 +44,7 @@ _STREAM_WARMUP_STEPS = 20
 # Adam forgets its second moment fast, so that a word seen once is not moved 30 times as far as
 # its gradient asks, as it is at 0.999.
 _BETAS = (0.9, 0.98)
+_WITHOUT_DECAY = ("*embeddings*", "*norm*", "*bias", "*gain")
 _SMALLEST_BATCH, LARGEST_BATCH = 8, 64
 _FEWEST_EPOCHS, _MOST_EPOCHS, _FEWEST_STEPS = 3, 100, 200
 
@@ -244,6 +245,22 @@ class _StoppingAfterWarmup(EarlyStopping):
             super().on_epoch_end(net, **kwargs)
 
 
+class _StreamWarmup(Callback):
+    """Lets the rate rise once, however many calls of partial_fit the stream comes in.
+
+    A skorch LRScheduler would start anew at each of them.
+    """
+
+    def initialize(self) -> _StreamWarmup:
+        self.steps_ = 0
+        return self
+
+    def on_batch_begin(self, net: NeuralNet, training: bool = False, **kwargs: Any) -> None:
+        self.steps_ += 1
+        for group in net.optimizer_.param_groups:
+            group["lr"] = net.lr * min(1.0, self.steps_ / _STREAM_WARMUP_STEPS)
+
+
 class _Progress(Callback):
     """One tqdm bar over all epochs: loss, accuracy and the time left."""
 
@@ -331,7 +348,11 @@ def make_net(
     """
     own: list[Callback] = [
         GradientNormClipping(_LARGEST_GRADIENT_NORM),
-        LRScheduler(policy=LambdaLR, lr_lambda=_rate(n_batches, max_epochs), step_every="batch"),
+        _StreamWarmup()
+        if max_epochs is None
+        else LRScheduler(
+            policy=LambdaLR, lr_lambda=_Rate(n_batches * max_epochs), step_every="batch"
+        ),
     ]
     if valid is not None:
         stopping = _StoppingAfterWarmup(
@@ -354,7 +375,8 @@ def make_net(
         optimizer__betas=_BETAS,
         optimizer__weight_decay=weight_decay,
         optimizer__param_groups=[
-            (pattern, {"weight_decay": 0.0}) for pattern in ("*embeddings*", "*norm*", "*bias")
+            (pattern, {"weight_decay": 0.0})
+            for pattern in ("*embeddings*", "*norm*", "*bias", "*gain")
         ],
         optimizer__fused=device.type in ("cpu", "cuda"),
         lr=learning_rate,
@@ -393,16 +415,15 @@ def mixed_precision(device: torch.device | str, bfloat16: bool) -> torch.autocas
     return torch.autocast(torch.device(device).type, dtype=torch.bfloat16, enabled=bfloat16)
 
 
-class _rate:
+class _Rate:
     """Factor on the learning rate at each step; a class, so that a net can be pickled."""
 
-    def __init__(self, n_batches: int, max_epochs: int | None) -> None:
-        self.total = None if max_epochs is None else n_batches * max_epochs
-        self.warmup = _STREAM_WARMUP_STEPS if self.total is None else _WARMUP_SHARE * self.total
+    def __init__(self, n_steps: int) -> None:
+        self.n_steps = n_steps
 
     def __call__(self, step: int) -> float:
-        rising = min(1.0, (step + 1) / max(self.warmup, 1.0))
-        return rising if self.total is None else rising * max(0.0, 1.0 - step / self.total)
+        rising = min(1.0, (step + 1) / max(_WARMUP_SHARE * self.n_steps, 1.0))
+        return rising * max(0.0, 1.0 - step / self.n_steps)
 
 
 def _silent(message: str) -> None:

@@ -145,8 +145,9 @@ def _along_batched(
 ) -> tuple[Tensor, Tensor]:
     """Do the same with one (length, length) table for each row, zero outside the row."""
     position = torch.arange(hidden.shape[1], device=hidden.device)
-    n = lengths.to(hidden.device).clamp(min=1)[:, None, None]
-    inside = position < n[:, 0]  # (batch, length)
+    lengths = lengths.to(hidden.device)
+    inside = position < lengths[:, None]  # (batch, length)
+    n = lengths.clamp(min=1)[:, None, None]
     product = position[:, None] * position
     angle = (product % n).to(torch.float32) / n * (2 * math.pi)
     valid = (inside[:, :, None] & inside[:, None, :]).to(torch.float32)
