@@ -147,11 +147,11 @@ class FNetClassifier(
     >>> from skfnet import FNetClassifier
     >>> texts = ["good film", "bad film", "good plot", "bad plot"] * 8
     >>> labels = ["praise", "blame", "praise", "blame"] * 8
-    >>> clf = FNetClassifier(depth=1, width=32, random_state=0).fit(texts, labels)
+    >>> clf = FNetClassifier(random_state=0).fit(texts, labels)
     >>> clf.predict(["a good one", "a bad one"]).tolist()
     ['praise', 'blame']
     >>> clf.transform(texts).shape
-    (32, 32)
+    (32, 128)
     """
 
     _parameter_constraints: dict[str, list] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Sequence
 from numbers import Integral
 from typing import Any, Self
@@ -171,7 +172,13 @@ class TextTokenizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
             rows = [encoding.ids[:max_tokens] for encoding in encodings]
         else:
             rows = self._encode_beginnings(documents, max_tokens)
-        return TokenArray.from_rows(rows, self.tokenizer_.get_vocab_size(), self.special_tokens_)
+        return TokenArray.from_rows(rows, self._n_ids, self.special_tokens_)
+
+    @property
+    def n_ids(self) -> int:
+        """All token ids are below this number."""
+        check_is_fitted(self)
+        return self._n_ids
 
     def decode(self, ids: Sequence[int]) -> str:
         """Show token ids as text, tokens set apart by spaces.
@@ -201,8 +208,13 @@ class TextTokenizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
     def _train(self, documents: list[str]) -> Self:
         trained = self._untrained(models.BPE(unk_token=UNKNOWN))
         trained.train_from_iterator(documents, self._piece_trainer(len(documents)))
+        state = json.loads(trained.to_str())
+        # "[SEP]" in a text is text: the special tokens keep their ids but are not looked for.
+        state["added_tokens"] = []
         if self.model == "word":
-            trained = self._with_words(trained, documents)
+            self._add_words(state["model"], documents)
+        trained = tokenizers.Tokenizer.from_str(json.dumps(state))
+        trained.pre_tokenizer = _words_in_bytes(marked=self.model == "word")
         wrap = [(token, trained.token_to_id(token)) for token in (CLS, SEP)]
         trained.post_processor = processors.TemplateProcessing(
             single=f"{CLS} $A {SEP}", pair=f"{CLS} $A {SEP} $B:1 {SEP}:1", special_tokens=wrap
@@ -233,9 +245,7 @@ class TextTokenizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
             show_progress=False,
         )
 
-    def _with_words(
-        self, pieces: tokenizers.Tokenizer, documents: list[str]
-    ) -> tokenizers.Tokenizer:
+    def _add_words(self, model: dict[str, Any], documents: list[str]) -> None:
         """Add the frequent words, most frequent first, to the vocabulary of the pieces.
 
         Before each word goes a mark (a space), which belongs to no piece: a whole word never
@@ -248,22 +258,19 @@ class TextTokenizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
         )
         words.train_from_iterator(documents, trainer)
         frequent = words.get_vocab()
-        state = json.loads(pieces.to_str())
-        vocabulary = state["model"]["vocab"]
+        vocabulary = model["vocab"]
         for word in sorted(frequent, key=frequent.__getitem__):
             if len(vocabulary) >= self.vocab_size:
                 break
             vocabulary.setdefault(word, len(vocabulary))
-        state["model"]["ignore_merges"] = True  # look a word up before taking it apart
-        joined = tokenizers.Tokenizer.from_str(json.dumps(state))
-        joined.pre_tokenizer = _words_in_bytes(marked=True)
-        return joined
+        model["ignore_merges"] = True  # look a word up before taking it apart
 
     def _adopt(self, tokenizer: tokenizers.Tokenizer, *, cuts_are_safe: bool) -> None:
         tokenizer.no_truncation()
         tokenizer.no_padding()
         self.tokenizer_ = tokenizer
         self.special_tokens_ = _special_tokens(tokenizer)
+        self._n_ids = max(tokenizer.get_vocab().values()) + 1  # a foreign one may leave ids out
         self._cuts_are_safe = cuts_are_safe
 
     def _encode_beginnings(self, documents: Sequence[str], max_tokens: int) -> list[list[int]]:
@@ -282,7 +289,7 @@ class TextTokenizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
             for i, encoding in zip(whole, batch, strict=True):
                 rows[i] = encoding.ids[:max_tokens]
             cut = [i for i in pending if len(documents[i]) > size]
-            texts = [documents[i][:size] for i in cut]
+            texts = [_beginning(documents[i], size) for i in cut]
             batch = self.tokenizer_.encode_batch(texts, add_special_tokens=False)
             pending = []
             for i, encoding in zip(cut, batch, strict=True):
@@ -325,10 +332,29 @@ def _words_in_bytes(*, marked: bool) -> pre_tokenizers.PreTokenizer:
     )
 
 
+def _beginning(text: str, size: int) -> str:
+    """Cut after `size` characters, but not between a letter and the marks that belong to it."""
+    while size < len(text) and unicodedata.combining(text[size]):
+        size += 1
+    return text[:size]
+
+
+def _wrapped_word(tokenizer: tokenizers.Tokenizer) -> tuple[list[int], list[int]]:
+    """Give the ids of some word that `tokenizer` knows, without and with what it is wrapped in."""
+    vocabulary = tokenizer.get_vocab()
+    for word in ("a", *sorted(vocabulary, key=vocabulary.__getitem__)):
+        try:
+            bare = tokenizer.encode(word, add_special_tokens=False).ids
+        except Exception:  # tokenizers raises no narrower one for a word it cannot spell
+            continue
+        if bare:
+            return bare, tokenizer.encode(word).ids
+    return [], []
+
+
 def _special_tokens(tokenizer: tokenizers.Tokenizer) -> SpecialTokens:
     """Find what `tokenizer` wraps a text in by letting it wrap one."""
-    bare = tokenizer.encode("a", add_special_tokens=False).ids
-    wrapped = tokenizer.encode("a").ids
+    bare, wrapped = _wrapped_word(tokenizer)
     start = next(
         (i for i in range(len(wrapped)) if wrapped[i : i + len(bare)] == bare), len(wrapped)
     )

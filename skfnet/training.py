@@ -241,8 +241,9 @@ class _StoppingAfterWarmup(EarlyStopping):
     """Early stopping that lets the learning rate rise before it loses patience."""
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        if net.history[-1, "epoch"] > _WARMUP_SHARE * net.max_epochs:
-            super().on_epoch_end(net, **kwargs)
+        if net.history[-1, "epoch"] <= _WARMUP_SHARE * net.max_epochs:
+            self.misses_ = -1  # a first epoch that stays the best is kept, but none counts
+        super().on_epoch_end(net, **kwargs)
 
 
 class _StreamWarmup(Callback):

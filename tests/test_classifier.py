@@ -330,9 +330,9 @@ def test_predicting_changes_nothing(reviews, fitted):
 @pytest.fixture(scope="module")
 def contested():
     """Give tokens and labels such that the answer is a matter of weight: same texts, two labels."""
-    texts, _ = generated_reviews(30, seed=3, longest=12)
-    tokens = TextTokenizer(min_frequency=1).fit_transform(texts)
-    labels = np.array([0, 1] * 15)
+    texts, _ = generated_reviews(15, seed=3, longest=12)
+    tokens = TextTokenizer(min_frequency=1).fit_transform(texts * 2)
+    labels = np.repeat([0, 1], 15)
     return tokens, labels
 
 
@@ -354,9 +354,9 @@ def test_weight_two_is_two_copies_where_nothing_is_random(contested):
     weighted = full_batch().fit(tokens, labels, sample_weight=counts).predict_proba(tokens)
     copies = duplicated(labels, counts)
     repeated = full_batch().fit(tokens[copies], labels[copies]).predict_proba(tokens)
-    np.testing.assert_allclose(weighted, repeated, atol=1e-4)
+    np.testing.assert_allclose(weighted, repeated, atol=2e-3)
     plain = full_batch().fit(tokens, labels).predict_proba(tokens)
-    assert np.abs(plain - weighted).max() > 0.01
+    assert np.abs(plain - weighted).max() > 0.1
 
 
 def test_weight_two_agrees_with_two_copies_in_expectation():
@@ -394,9 +394,9 @@ def test_balanced_is_as_many_copies_of_each_class(contested):
     balanced = full_batch(class_weight="balanced").fit(tokens, labels).predict_proba(tokens)
     copies = duplicated(labels, np.where(labels == "few", 4, 1))
     repeated = full_batch().fit(tokens[copies], labels[copies]).predict_proba(tokens)
-    np.testing.assert_allclose(balanced, repeated, atol=1e-4)
+    np.testing.assert_allclose(balanced, repeated, atol=2e-3)
     plain = full_batch().fit(tokens, labels).predict_proba(tokens)
-    assert np.abs(plain - balanced).max() > 0.01
+    assert np.abs(plain - balanced).max() > 0.1
 
 
 def test_class_weights_multiply_sample_weights(contested):
@@ -404,7 +404,7 @@ def test_class_weights_multiply_sample_weights(contested):
     weights = np.linspace(1, 2, len(labels))
     both = full_batch(class_weight={0: 1.0, 1: 5.0}).fit(tokens, labels, sample_weight=weights)
     product = full_batch().fit(tokens, labels, sample_weight=weights * np.where(labels, 5, 1))
-    np.testing.assert_allclose(both.predict_proba(tokens), product.predict_proba(tokens), atol=1e-6)
+    np.testing.assert_allclose(both.predict_proba(tokens), product.predict_proba(tokens), atol=1e-4)
 
 
 @pytest.mark.parametrize("weight", [1, 3.0, 0.5])

@@ -39,7 +39,7 @@ def test_a_new_process_gives_identical_answers(kind, fitted, reviews, tmp_path):
     joblib.dump(texts, tmp_path / "texts")
     arguments = [str(path), str(tmp_path / "texts"), str(tmp_path / "answers")]
     command = [sys.executable, "-c", IN_A_NEW_PROCESS, *arguments]
-    subprocess.run(command, check=True, env={**os.environ, "PYTHONHASHSEED": "7"})
+    subprocess.run(command, check=True, timeout=120, env={**os.environ, "PYTHONHASHSEED": "7"})
     expected = fitted.predict(texts), fitted.predict_proba(texts), fitted.transform(texts)
     for got, answer in zip(joblib.load(tmp_path / "answers"), expected, strict=True):
         assert np.array_equal(got, answer)

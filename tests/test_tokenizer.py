@@ -67,6 +67,7 @@ def test_training_is_the_same_in_every_process(tmp_path):
         [sys.executable, "-c", script, str(tmp_path / "corpus.joblib"), *KINDS],
         env={**os.environ, "PYTHONHASHSEED": "3", "RAYON_NUM_THREADS": "4"},
         check=True,
+        timeout=120,
     )
     here = [TextTokenizer(model=model, vocab_size=600).fit(CORPUS) for model in KINDS]
     there = joblib.load(tmp_path / "corpus.joblib")

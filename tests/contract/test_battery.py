@@ -149,6 +149,7 @@ def test_the_array_api_check_passes_where_it_can_run():
         env={**os.environ, "SCIPY_ARRAY_API": "1"},
         capture_output=True,
         text=True,
+        timeout=120,
     )
     assert result.returncode == 0, result.stderr
     assert result.stdout.split() == ["passed"]
