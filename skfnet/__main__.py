@@ -139,7 +139,7 @@ def demo(args: argparse.Namespace) -> None:
     linear = make_pipeline(
         TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), LogisticRegression(C=10)
     )
-    args.max_length = args.max_length or 128  # half of the docstrings are longer, few by much
+    args.max_length = args.max_length or 128  # for speed
     warnings.filterwarnings("ignore", message=".*longer than max_length")
     print(f"FNetClassifier reads the first {args.max_length} tokens of each.")
     models = {"FNetClassifier": _new_classifier(args), "TF-IDF + LogisticRegression": linear}

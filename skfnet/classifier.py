@@ -416,7 +416,6 @@ class FNetClassifier(
             max_length=self.max_length,
             mixer=self.mixer,
             dropout=self.dropout,
-            activation="relu",
         )
         with seeded(seed, device):
             model = DocumentClassifier(config, len(classes), self.pooling)

@@ -47,8 +47,8 @@ class EncoderConfig:
         Dense layer after the embeddings, as in the published models.
     positions : {"learned", "none"}, default="learned"
         Position embeddings.
-    activation : {"gelu", "relu"}, default="gelu"
-        Inside the feed-forward layers; "gelu" is the tanh approximation.
+    activation : {"relu", "gelu"}, default="relu"
+        Inside the feed-forward layers; "gelu" is the tanh approximation, as published.
     dropout : float, default=0.1
         After the embeddings and after each feed-forward layer.
     layer_norm_eps : float, default=1e-12
@@ -79,7 +79,7 @@ class EncoderConfig:
     embedding_norm: bool = False
     embedding_projection: bool = False
     positions: Literal["learned", "none"] = "learned"
-    activation: Literal["gelu", "relu"] = "gelu"
+    activation: Literal["relu", "gelu"] = "relu"
     dropout: float = 0.1
     layer_norm_eps: float = 1e-12
 
@@ -130,6 +130,7 @@ class EncoderConfig:
             "transform_scale": "none",
             "mixing_gain": None,
             "norm": "post",
+            "activation": "gelu",
             "embedding_norm": True,
             "embedding_projection": True,
         }

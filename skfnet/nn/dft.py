@@ -20,8 +20,8 @@ from torch import Tensor
 
 __all__ = ["real_dft2", "sequence_route"]
 
-# From here on an FFT along the sequence is cheaper than a product with an (n, n) matrix: on two
-# CPU cores the two cost the same near n = 400 at widths 64 to 512.
+# From here on an FFT takes the place of a product with an (n, n) matrix along the sequence. The
+# crossing was estimated from operation counts, not measured: benchmarks/ has no script for it yet.
 _FFT_FROM_LENGTH = 384
 
 
