@@ -11,7 +11,7 @@ import numpy as np
 __all__ = ["SpecialTokens", "TokenArray", "Windows", "by_length", "shuffled_by_length"]
 
 # Training batches are cut from runs of this many shuffled batches, sorted by length: long enough
-# to leave a few percent of padding, short enough to keep the company of a document random.
+# to leave little padding, short enough to keep the company of a document random.
 _BATCHES_SORTED_TOGETHER = 32
 
 

@@ -306,6 +306,7 @@ class TextTokenizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
         tags = super().__sklearn_tags__()
         tags.input_tags.string = True
         tags.input_tags.two_d_array = False
+        tags.transformer_tags.preserves_dtype = []  # token ids, whatever comes in
         return tags
 
     def __getstate__(self) -> dict[str, Any]:
