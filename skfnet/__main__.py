@@ -309,7 +309,12 @@ def _parser() -> argparse.ArgumentParser:
         epilog=f"Example:\n  {PROGRAM} demo\n  {PROGRAM} train reviews.csv --model reviews.joblib",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    for add in (_add_train, _add_predict, _add_evaluate, _add_demo):
+        add(commands)
+    return parser
 
+
+def _add_train(commands: Any) -> None:
     command = _command(
         commands,
         train,
@@ -336,6 +341,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_model_options(command)
 
+
+def _add_predict(commands: Any) -> None:
     command = _command(
         commands,
         predict,
@@ -355,6 +362,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--output", type=Path, metavar="CSV", help="file to write instead")
     command.add_argument("--proba", action="store_true", help="add each class's probability")
 
+
+def _add_evaluate(commands: Any) -> None:
     command = _command(
         commands,
         evaluate,
@@ -366,6 +375,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--model", type=Path, required=True, help="file written by train")
     _add_columns(command, "text", "label")
 
+
+def _add_demo(commands: Any) -> None:
     command = _command(
         commands,
         demo,
@@ -376,7 +387,6 @@ def _parser() -> argparse.ArgumentParser:
         f"{PROGRAM} demo --depth 4",
     )
     _add_model_options(command)
-    return parser
 
 
 def _command(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -75,15 +76,15 @@ class FNetClassifier(
     dropout : float, default=0.2
         Share of hidden units dropped in training, after the embeddings and each feed-forward
         layer and before the output layer.
-    token_dropout : float, default=0.15
+    token_dropout : float, default=0.0
         Share of the tokens hidden in training, so that no single word decides alone.
     pooling : {"mean", "max", "cls"}, default="mean"
         How hidden states become one vector: their mean or maximum over the document, or the
         paper's dense tanh layer on the first token.
     max_epochs : int or "auto", default="auto"
         Passes over the training documents. "auto" gives a small corpus enough steps to learn:
-        ``60 / sqrt(n_documents / batch_size)``, more where that makes less than 200 steps, at
-        least 3 and at most 100.
+        ``(60 + n_classes) / sqrt(n_documents / batch_size)``, more where that makes less than
+        400 steps, at least 3 and at most 100.
     batch_size : int or "auto", default="auto"
         Documents in a batch. "auto" is a sixteenth of the training documents, between 8 and
         64.
@@ -193,7 +194,7 @@ class FNetClassifier(
         feedforward_width: int | None = None,
         mixer: str = "fourier",
         dropout: float = 0.2,
-        token_dropout: float = 0.15,
+        token_dropout: float = 0.0,
         pooling: str = "mean",
         max_epochs: int | str = "auto",
         batch_size: int | str = "auto",
@@ -280,10 +281,29 @@ class FNetClassifier(
         )
         epochs = self.max_epochs
         if epochs == "auto":
-            epochs = epochs_for(len(train), self._batch_size(len(train)))
+            epochs = epochs_for(len(train), self._batch_size(len(train)), len(classes))
         self._train(self._make_net(train_set, valid_set, epochs, seed), train_set, seed)
         self._stream = None
         return self
+
+    def fit_transform(self, X: Any, y: ArrayLike, **fit_params: Any) -> np.ndarray:
+        """Train, then give the pooled hidden states of the same documents.
+
+        Parameters
+        ----------
+        X : iterable of str, or TokenArray
+            The documents.
+        y : array-like of shape (n_documents,)
+            Their labels.
+        **fit_params
+            What else `fit` takes.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_documents, width)
+        """
+        # The mixin reads X twice, which a generator does not survive.
+        return super().fit_transform(list(X) if isinstance(X, Iterator) else X, y, **fit_params)
 
     def partial_fit(
         self,

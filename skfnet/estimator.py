@@ -147,7 +147,7 @@ def vocabulary_size(documents: Documents, tokenizer: TextTokenizer | None) -> in
     """Give the number of token ids there can be."""
     if isinstance(documents, TokenArray):
         return documents.vocab_size
-    return tokenizer.n_ids
+    return tokenizer.n_ids_
 
 
 def to_tokens(

@@ -58,6 +58,8 @@ class TextTokenizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
         The trained tokenizer.
     special_tokens_ : SpecialTokens
         Ids of padding and of what wraps a document.
+    n_ids_ : int
+        All token ids are below this number.
 
     See Also
     --------
@@ -172,13 +174,7 @@ class TextTokenizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
             rows = [encoding.ids[:max_tokens] for encoding in encodings]
         else:
             rows = self._encode_beginnings(documents, max_tokens)
-        return TokenArray.from_rows(rows, self._n_ids, self.special_tokens_)
-
-    @property
-    def n_ids(self) -> int:
-        """All token ids are below this number."""
-        check_is_fitted(self)
-        return self._n_ids
+        return TokenArray.from_rows(rows, self.n_ids_, self.special_tokens_)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Show token ids as text, tokens set apart by spaces.
@@ -270,7 +266,7 @@ class TextTokenizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
         tokenizer.no_padding()
         self.tokenizer_ = tokenizer
         self.special_tokens_ = _special_tokens(tokenizer)
-        self._n_ids = max(tokenizer.get_vocab().values()) + 1  # a foreign one may leave ids out
+        self.n_ids_ = max(tokenizer.get_vocab().values()) + 1  # a foreign one may leave ids out
         self._cuts_are_safe = cuts_are_safe
 
     def _encode_beginnings(self, documents: Sequence[str], max_tokens: int) -> list[list[int]]:

@@ -1059,3 +1059,10 @@ def test_a_clone_is_not_fitted(fitted):
     assert twin.get_params() == fitted.get_params()
     with pytest.raises(NotFittedError):
         twin.predict(["rain"])
+
+
+def test_fit_transform_reads_a_generator_once(reviews):
+    texts, topics, _, _ = reviews
+    vectors = small_classifier().fit_transform((text for text in texts), topics)
+    expected = small_classifier().fit(texts, topics).transform(texts)
+    np.testing.assert_array_equal(vectors, expected)

@@ -167,12 +167,17 @@ def test_windows_share_the_weight_of_their_document():
 
 def test_a_small_corpus_is_seen_often_and_a_large_one_gets_more_steps():
     sizes = [10, 100, 500, 5_000, 20_000, 100_000, 1_000_000]
-    epochs = [epochs_for(size, 64) for size in sizes]
+    epochs = [epochs_for(size, 64, 2) for size in sizes]
     assert epochs == sorted(epochs, reverse=True)
     assert 3 <= epochs[-1] < epochs[0] <= 100
     steps = [-(-size // 64) * n for size, n in zip(sizes, epochs, strict=True)]
     assert steps == sorted(steps)
     assert steps[2] >= 100
+
+
+def test_many_classes_get_more_steps():
+    epochs = [epochs_for(10_000, 64, n_classes) for n_classes in (2, 20, 77, 150)]
+    assert epochs == sorted(set(epochs))
 
 
 def test_seeded_gives_the_seed_inside_and_nothing_outside():

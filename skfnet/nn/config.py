@@ -40,7 +40,8 @@ class EncoderConfig:
         Initial value of a learned factor on the mixer's output, one for each block; None for
         no such factor.
     norm : {"pre", "post"}, default="pre"
-        ``x + f(LN(x))``, or the paper's ``LN(x + f(x))``.
+        ``x + Mix(x)`` then ``x + FFN(LN(x))``, or the paper's ``LN(x + Mix(x))`` then
+        ``LN(x + FFN(x))``.
     embedding_norm : bool, default=False
         LayerNorm on the sum of the embeddings, as in the paper.
     embedding_projection : bool, default=False

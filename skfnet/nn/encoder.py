@@ -102,7 +102,12 @@ class Embeddings(nn.Module):
 
 
 class Block(nn.Module):
-    """Mixing, then a feed-forward layer, each with a residual connection and a LayerNorm."""
+    """Mixing, then a feed-forward layer, each with a residual connection.
+
+    Post-norm blocks, the paper's, have a LayerNorm after each sum. Pre-norm blocks have one
+    before the feed-forward layer only: the mixing is linear and needs none, and a token whose
+    vector is small, a rare word, stays small in what the others get of it.
+    """
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
@@ -113,7 +118,7 @@ class Block(nn.Module):
             if config.mixing_gain is None
             else nn.Parameter(torch.tensor(float(config.mixing_gain)))
         )
-        self.mixing_norm = _layer_norm(config)
+        self.mixing_norm = nn.Identity() if self.pre_norm else _layer_norm(config)
         self.inner = nn.Linear(config.width, config.feedforward_size)
         self.outer = nn.Linear(config.feedforward_size, config.width)
         self.feedforward_norm = _layer_norm(config)
@@ -123,7 +128,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Map x (batch, length, width) to the same shape."""
         if self.pre_norm:
-            x = x + self._mix(self.mixing_norm(x), lengths)
+            x = x + self._mix(x, lengths)
             return x + self._feed_forward(self.feedforward_norm(x))
         x = self.mixing_norm(x + self._mix(x, lengths))
         return self.feedforward_norm(x + self._feed_forward(x))

@@ -78,7 +78,7 @@ def numpy_forward(encoder, ids, type_ids):
     for i in range(config.depth):
         block = f"blocks.{i}"
         if config.norm == "pre":
-            x = x + mix(norm(x, f"{block}.mixing_norm"), block)
+            x = x + mix(x, block)
             x = x + feed_forward(norm(x, f"{block}.feedforward_norm"), block)
         else:
             x = norm(x + mix(x, block), f"{block}.mixing_norm")
