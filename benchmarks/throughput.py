@@ -6,8 +6,8 @@ threads right before and after each fit; the higher of the two counts. The share
     6 x dense weights x real tokens / seconds / peak
 
 with the weights of the encoder's linear layers (and the output layer's, once a document). The
-embeddings, the transform and [PAD] count as nothing; [CLS], [SEP] and the tokens that
-token_dropout blanks out, places of a document all, are real tokens. The seconds are those of
+embeddings, the transform and [PAD] count as nothing; [CLS] and [SEP], places of a
+document both, are real tokens. The seconds are those of
 whole optimizer steps in FNetClassifier.fit: cutting the batch, forward, backward, clipping,
 optimizer, bookkeeping; tokenizing and the first steps are left out. The seed is the repeat's
 number.

@@ -81,7 +81,7 @@ def predict(args: argparse.Namespace) -> None:
     model = _load(args.model)
     if args.file == "-":
         texts = read_lines(sys.stdin.buffer)
-    elif Path(args.file).suffix.lower() == ".txt":
+    elif args.file.lower().removesuffix(".gz").endswith(".txt"):
         texts = read_lines(args.file)
     else:
         texts = read_table(args.file, text=args.text, label=None)
@@ -177,7 +177,13 @@ def _new_classifier(args: argparse.Namespace) -> Any:
 def _fit(model: Any, texts: Sequence[str], labels: Sequence[Any]) -> float:
     sys.stdout.flush()  # the progress bar is on the other stream
     start = time.perf_counter()
-    model.fit(texts, labels)
+    with warnings.catch_warnings():
+        # An estimator keeps what it has learned so far; no file may be written from that.
+        warnings.filterwarnings("error", "Training was interrupted")
+        try:
+            model.fit(texts, labels)
+        except UserWarning:
+            raise KeyboardInterrupt from None
     return time.perf_counter() - start
 
 

@@ -76,8 +76,6 @@ class FNetClassifier(
     dropout : float, default=0.2
         Share of hidden units dropped in training, after the embeddings and each feed-forward
         layer and before the output layer.
-    token_dropout : float, default=0.0
-        Share of the tokens hidden in training, so that no single word decides alone.
     pooling : {"mean", "max", "cls"}, default="mean"
         How hidden states become one vector: their mean or maximum over the document, or the
         paper's dense tanh layer on the first token.
@@ -164,7 +162,6 @@ class FNetClassifier(
         "feedforward_width": [Interval(Integral, 1, None, closed="left"), None],
         "mixer": [StrOptions(MIXERS.keys())],  # a live view: mixers may be added later
         "dropout": [Interval(Real, 0, 1, closed="left")],
-        "token_dropout": [Interval(Real, 0, 1, closed="left")],
         "pooling": [StrOptions(set(POOLINGS))],
         "max_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
@@ -194,7 +191,6 @@ class FNetClassifier(
         feedforward_width: int | None = None,
         mixer: str = "fourier",
         dropout: float = 0.2,
-        token_dropout: float = 0.0,
         pooling: str = "mean",
         max_epochs: int | str = "auto",
         batch_size: int | str = "auto",
@@ -220,7 +216,6 @@ class FNetClassifier(
         self.feedforward_width = feedforward_width
         self.mixer = mixer
         self.dropout = dropout
-        self.token_dropout = token_dropout
         self.pooling = pooling
         self.max_epochs = max_epochs
         self.batch_size = batch_size
@@ -268,6 +263,7 @@ class FNetClassifier(
         classes, targets = np.unique(y, return_inverse=True)
         self._check_several_classes(classes)
         weights = self._with_class_weights(weights, y, classes)
+        weights = weights / weights.mean()
         seed = estimator.draw_seed(self.random_state)
         train, valid = self._split(targets, seed)
         if self.warm_start and self.__sklearn_is_fitted__():
@@ -315,7 +311,8 @@ class FNetClassifier(
         """Go once over a part of a stream of documents.
 
         The first call learns the vocabulary from its own documents: give it many, or a fitted
-        tokenizer. The learning rate rises over the first 20 batches and then stays.
+        tokenizer. The learning rate rises over the first 20 batches and then stays. Weights count
+        as they are: a document of weight 2 moves the model twice as far as one of weight 1.
 
         Parameters
         ----------
@@ -351,6 +348,8 @@ class FNetClassifier(
             net = self._make_net(train_set, None, None, seed)
             self._stream = net, np.random.default_rng(seed)
         net, random = self._stream
+        net.batch_size = self._batch_size(len(y))
+        net.lr = self.learning_rate
         self._train(net, train_set, int(random.integers(2**31)))
         return self
 
@@ -428,6 +427,7 @@ class FNetClassifier(
         """Forget everything and set up a new model."""
         device = estimator.usable_device(self.device)
         tokenizer = estimator.fitted_tokenizer(self.tokenizer, documents)
+        estimator.check_room(self.max_length, documents, tokenizer)
         config = EncoderConfig(
             vocab_size=estimator.vocabulary_size(documents, tokenizer),
             width=self.width,
@@ -454,7 +454,7 @@ class FNetClassifier(
         max_epochs: int | None,
         seed: int,
     ) -> TextNet:
-        batch_size = self._batch_size(len(np.unique(train.windows.document)))
+        batch_size = self._batch_size(len(train.windows.tokens))
         return make_net(
             self._model,
             n_batches=-(-len(train) // batch_size),
@@ -462,7 +462,6 @@ class FNetClassifier(
             batch_size=batch_size,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
-            token_dropout=self.token_dropout,
             label_smoothing=self.label_smoothing,
             valid=valid,
             n_iter_no_change=self.n_iter_no_change,
@@ -477,9 +476,11 @@ class FNetClassifier(
         return batch_size_for(n_documents) if self.batch_size == "auto" else self.batch_size
 
     def _train(self, net: TextNet, train: LabelledWindows, seed: int) -> None:
-        with seeded(seed, self.device_):
-            net.partial_fit(train, None)
-        self._model.eval()
+        try:
+            with seeded(seed, self.device_):
+                net.partial_fit(train, None)
+        finally:
+            self._model.eval()
         self.history_ = history_rows(net)
         self.n_iter_ = len(self.history_)
 
@@ -514,20 +515,20 @@ class FNetClassifier(
     def _with_class_weights(
         self, weights: np.ndarray, y: np.ndarray, classes: np.ndarray
     ) -> np.ndarray:
-        """Multiply by the classes' weights and bring the mean to 1."""
+        """Multiply by the classes' weights."""
         if self.class_weight is not None:
             if self.class_weight == "balanced":  # a part of a stream may lack some classes
                 classes = np.unique(y)
             of_class = compute_class_weight(
                 self.class_weight, classes=classes, y=y, sample_weight=weights
             )
-            if of_class.min() < 0 or of_class.max() == 0:
+            if not (of_class.min() >= 0 and 0 < of_class.max() < np.inf):
                 raise InvalidParameterError(
                     f"The 'class_weight' parameter of {type(self).__name__} must hold weights "
-                    f">= 0, not all of them 0. Got {self.class_weight!r} instead."
+                    f">= 0 and finite, not all of them 0. Got {self.class_weight!r} instead."
                 )
             weights = weights * of_class[np.searchsorted(classes, y)]
-        return weights / weights.mean()
+        return weights
 
     def _check_several_classes(self, classes: np.ndarray) -> None:
         if len(classes) < 2:

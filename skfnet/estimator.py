@@ -150,6 +150,23 @@ def vocabulary_size(documents: Documents, tokenizer: TextTokenizer | None) -> in
     return tokenizer.n_ids_
 
 
+def check_room(max_length: int, documents: Documents, tokenizer: TextTokenizer | None) -> None:
+    """Refuse a `max_length` that has no room beside the special tokens.
+
+    Raises
+    ------
+    ValueError
+        If it has none.
+    """
+    given = isinstance(documents, TokenArray)
+    n_special = len(documents.special if given else tokenizer.special_tokens_)
+    if max_length <= n_special:
+        raise ValueError(
+            f"max_length={max_length} leaves no room beside the tokenizer's {n_special} special "
+            f"tokens; use at least {n_special + 1}."
+        )
+
+
 def to_tokens(
     documents: Documents,
     tokenizer: TextTokenizer | None,
@@ -162,8 +179,8 @@ def to_tokens(
     Raises
     ------
     ValueError
-        If the tokens come from another vocabulary, if there is no tokenizer for texts, or if
-        `max_length` has no room beside the special tokens.
+        If the tokens come from a vocabulary of another size, or if there is no tokenizer for
+        texts.
     """
     # One token more than fits tells which documents are too long.
     limit = max_length + 1 if long_documents == "truncate" else None
@@ -179,11 +196,6 @@ def to_tokens(
         raise ValueError(
             f"The tokens in X are from a vocabulary of {tokens.vocab_size}, the estimator was "
             f"fitted with one of {vocab_size}: use the same TextTokenizer for both."
-        )
-    if max_length <= len(tokens.special):
-        raise ValueError(
-            f"max_length={max_length} leaves no room beside the tokenizer's "
-            f"{len(tokens.special)} special tokens; use at least {len(tokens.special) + 1}."
         )
     n_long = int((tokens.lengths > max_length - len(tokens.special)).sum())
     if n_long and long_documents == "truncate":
@@ -282,7 +294,7 @@ def device_at_load(device: str) -> torch.device:
 def use_bfloat16(precision: str, device: torch.device) -> bool:
     """Say whether the `precision` parameter means mixed precision on `device`."""
     if precision == "auto":
-        return device.type == "cuda" and torch.cuda.is_bf16_supported()
+        return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     return precision == "bfloat16"
 
 

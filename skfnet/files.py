@@ -171,7 +171,7 @@ def _name(path: object) -> str:
 
 def _csv_rows(path: Path, content: str, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
     """Yield the line number and the fields wanted of each row."""
-    delimiter = "\t" if ".tsv" in path.name.lower() else ","
+    delimiter = "\t" if path.name.lower().removesuffix(".gz").endswith(".tsv") else ","
     reader = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, strict=True)
     rows = _numbered(path, reader)
     _, header = next(rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -64,14 +65,13 @@ def epochs_for(n_documents: int, batch_size: int, n_classes: int) -> int:
 
     ``(60 + n_classes) / sqrt(steps in an epoch)``: the number of steps grows with the square
     root of the corpus, and with the classes, each of which has to be learned. More where that
-    makes less than 400 steps, but 100 epochs at the most; never less than 3. With two classes
-    and 64 documents a batch, 1,000 documents are seen 25 times, 5,000 seven times, 10,000 five
+    makes less than 400 steps; never less than 3 epochs or more than 100. With two classes and
+    64 documents a batch, 1,000 documents are seen 25 times, 5,000 seven times, 10,000 five
     times, 50,000 and more three times.
     """
     steps = math.ceil(n_documents / batch_size)
-    wanted = (_EPOCHS_AT_ONE_STEP + n_classes) / math.sqrt(steps)
-    enough = max(wanted, min(_FEWEST_STEPS / steps, _MOST_EPOCHS))
-    return max(math.ceil(enough), _FEWEST_EPOCHS)
+    enough = max((_EPOCHS_AT_ONE_STEP + n_classes) / math.sqrt(steps), _FEWEST_STEPS / steps)
+    return min(max(math.ceil(enough), _FEWEST_EPOCHS), _MOST_EPOCHS)
 
 
 class LabelledWindows(Dataset):
@@ -84,7 +84,7 @@ class LabelledWindows(Dataset):
     targets : ndarray of int64, shape (n_documents,)
         Class numbers.
     weights : ndarray of float32, shape (n_documents,)
-        Of mean 1. A document cut into k windows gives each of them a k-th.
+        A document cut into k windows gives each of them a k-th.
     """
 
     def __init__(self, windows: Windows, targets: np.ndarray, weights: np.ndarray) -> None:
@@ -108,20 +108,13 @@ class Batches:
     batch_size : int
         Windows in a batch.
     random : numpy.random.Generator or None
-        Shuffles and drops tokens anew at each pass; None goes by length alone and drops none.
-    token_dropout : float
-        Share of the tokens replaced by padding.
+        Shuffles anew at each pass; None goes by length alone.
     """
 
     def __init__(
-        self,
-        data: LabelledWindows,
-        batch_size: int,
-        random: np.random.Generator | None,
-        token_dropout: float,
+        self, data: LabelledWindows, batch_size: int, random: np.random.Generator | None
     ) -> None:
-        self.data, self.batch_size = data, batch_size
-        self.random, self.token_dropout = random, token_dropout
+        self.data, self.batch_size, self.random = data, batch_size, random
 
     def __iter__(self) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
         data, lengths = self.data, self.data.windows.lengths
@@ -130,18 +123,8 @@ class Batches:
         else:
             order = shuffled_by_length(lengths, self.batch_size, self.random)
         for rows in order:
-            batch = tensors(data.windows, rows)
-            if self.random is not None and self.token_dropout:
-                self._drop_tokens(batch["ids"])
             target = {"targets": data.targets[rows], "weights": data.weights[rows]}
-            yield batch, target
-
-    def _drop_tokens(self, ids: Tensor) -> None:
-        """Overwrite a random share with padding: no single word may decide alone."""
-        special = self.data.windows.tokens.special
-        dropped = self.random.random(ids.shape, dtype=np.float32) < self.token_dropout
-        dropped &= ~np.isin(ids.numpy(), special.prefix + special.suffix)
-        ids[torch.from_numpy(dropped)] = special.pad
+            yield tensors(data.windows, rows), target
 
 
 def tensors(windows: Windows, rows: np.ndarray) -> dict[str, Tensor]:
@@ -159,8 +142,6 @@ class TextNet(NeuralNet):
         The model to train, in place.
     shuffling : numpy.random.Generator
         Decides the batches.
-    token_dropout : float
-        Share of the tokens replaced by padding in training.
     label_smoothing : float
         Share of each target spread over all classes.
     bfloat16 : bool
@@ -174,13 +155,11 @@ class TextNet(NeuralNet):
         module: nn.Module,
         *,
         shuffling: np.random.Generator,
-        token_dropout: float,
         label_smoothing: float,
         bfloat16: bool,
         **kwargs: Any,
     ) -> None:
         self.shuffling = shuffling
-        self.token_dropout = token_dropout
         self.label_smoothing = label_smoothing
         self.bfloat16 = bfloat16
         super().__init__(module, criterion=nn.CrossEntropyLoss, **kwargs)
@@ -204,10 +183,22 @@ class TextNet(NeuralNet):
             ),
         ]
 
+    def fit_loop(self, X: Any, y: Any = None, **kwargs: Any) -> TextNet:
+        """Train; an interruption ends it with the weights reached so far, and a warning."""
+        try:
+            return super().fit_loop(X, y, **kwargs)
+        except KeyboardInterrupt:
+            warnings.warn(
+                "Training was interrupted: the weights are those reached so far.",
+                UserWarning,
+                stacklevel=2,
+            )
+            return self
+
     def get_iterator(self, dataset: LabelledWindows, training: bool = False) -> Batches:
         """Give the batches, shuffled for training."""
         random = self.shuffling if training else None
-        return Batches(dataset, self.batch_size, random, self.token_dropout)
+        return Batches(dataset, self.batch_size, random)
 
     def infer(self, x: dict[str, Tensor], **fit_params: Any) -> Tensor:
         """Give the logits in float32."""
@@ -268,13 +259,11 @@ class _StreamWarmup(Callback):
 class _Progress(Callback):
     """One tqdm bar over all epochs: loss, accuracy and the time left."""
 
-    def __init__(self, n_batches: int) -> None:
-        self.n_batches = n_batches
-
-    def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
+    def on_train_begin(self, net: NeuralNet, X: LabelledWindows = None, **kwargs: Any) -> None:
         from tqdm.auto import tqdm
 
-        self.bar_ = tqdm(total=net.max_epochs * self.n_batches, desc="fit", unit="batch")
+        n_batches = -(-len(X) // net.batch_size)
+        self.bar_ = tqdm(total=net.max_epochs * n_batches, desc="fit", unit="batch")
 
     def on_batch_end(self, net: NeuralNet, training: bool = False, **kwargs: Any) -> None:
         if training:
@@ -298,7 +287,6 @@ def make_net(
     batch_size: int,
     learning_rate: float,
     weight_decay: float,
-    token_dropout: float,
     label_smoothing: float,
     valid: LabelledWindows | None = None,
     n_iter_no_change: int = 0,
@@ -325,8 +313,6 @@ def make_net(
         The rate at its peak.
     weight_decay : float
         Decoupled, on the matrices of the dense layers alone.
-    token_dropout : float
-        Share of the tokens replaced by padding.
     label_smoothing : float
         Share of each target spread over all classes.
     valid : LabelledWindows, optional
@@ -366,11 +352,10 @@ def make_net(
         )
         own.append(stopping)
     if verbose:
-        own.append(_Progress(n_batches))
+        own.append(_Progress())
     net = TextNet(
         model,
         shuffling=np.random.default_rng(seed),
-        token_dropout=token_dropout,
         label_smoothing=label_smoothing,
         bfloat16=bfloat16,
         optimizer=torch.optim.AdamW,
@@ -403,10 +388,21 @@ def history_rows(net: NeuralNet) -> list[dict[str, float]]:
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Let `seed` decide torch's random numbers inside; outside they go on as if untouched."""
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        yield
+    # torch.manual_seed would reseed every accelerator of the machine.
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.default_generator.manual_seed(seed)
+        if device.type == "cuda":
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        if device.type != "mps":
+            yield
+            return
+        state = torch.mps.get_rng_state()
+        torch.mps.manual_seed(seed)
+        try:
+            yield
+        finally:
+            torch.mps.set_rng_state(state)
 
 
 def mixed_precision(device: torch.device | str, bfloat16: bool) -> torch.autocast:
@@ -415,14 +411,15 @@ def mixed_precision(device: torch.device | str, bfloat16: bool) -> torch.autocas
 
 
 class _Rate:
-    """Factor on the learning rate at each step; a class, so that a net can be pickled."""
+    """Factor on the learning rate at each step: up to 1 in the warm-up, then down to 0."""
 
     def __init__(self, n_steps: int) -> None:
         self.n_steps = n_steps
+        self.n_rising = max(1, round(_WARMUP_SHARE * n_steps))
 
     def __call__(self, step: int) -> float:
-        rising = min(1.0, (step + 1) / max(_WARMUP_SHARE * self.n_steps, 1.0))
-        return rising * max(0.0, 1.0 - step / self.n_steps)
+        falling = (self.n_steps - step) / (self.n_steps - self.n_rising + 1)
+        return max(0.0, min((step + 1) / self.n_rising, falling))
 
 
 def _silent(message: str) -> None:

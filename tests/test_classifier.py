@@ -338,9 +338,7 @@ def contested():
 
 def full_batch(**changes):
     """Give a classifier without chance: each epoch is one step over all rows, no dropout."""
-    parameters = dict(
-        batch_size=1000, dropout=0.0, token_dropout=0.0, max_epochs=30, label_smoothing=0
-    )
+    parameters = dict(batch_size=1000, dropout=0.0, max_epochs=30, label_smoothing=0)
     return small_classifier(**(parameters | changes))
 
 
@@ -934,7 +932,6 @@ OUT_OF_RANGE = {
     "feedforward_width": [(0, r"\[1, inf\)")],
     "mixer": [("wavelet", "'fourier'"), (None, "'fourier'")],
     "dropout": [(1.0, r"\[0(\.0)?, 1(\.0)?\)"), (-0.1, r"\[0"), (float("nan"), r"\[0")],
-    "token_dropout": [(1.0, r"\[0(\.0)?, 1(\.0)?\)"), (-0.1, r"\[0")],
     "pooling": [("sum", "'mean'")],
     "max_epochs": [(0, r"\[1, inf\)"), ("many", "'auto'"), (2.5, "'auto'"), (None, "'auto'")],
     "batch_size": [(0, r"\[1, inf\)"), (16.0, r"\[1, inf\)")],
@@ -945,6 +942,8 @@ OUT_OF_RANGE = {
         ("equal", "'balanced'"),
         ([1, 2, 3], "'dict'"),
         ({"kitchen": -1.0}, ">= 0"),
+        ({"kitchen": float("nan")}, ">= 0"),
+        ({"kitchen": float("inf")}, "finite"),
         ({"kitchen": 0, "weather": 0, "football": 0}, "not all of them 0"),
     ],
     "early_stopping": [("yes", "'bool'"), (None, "'bool'")],
@@ -989,7 +988,7 @@ def test_values_at_the_edge_of_their_range(reviews):
         dict(width=1),
         dict(width=17),
         dict(feedforward_width=1),
-        dict(dropout=0, token_dropout=0),
+        dict(dropout=0),
         dict(batch_size=1, max_epochs=1),
         dict(batch_size=10**6),
         dict(weight_decay=0, label_smoothing=0),
@@ -1017,6 +1016,10 @@ def test_a_window_without_room(reviews):
     texts, topics, _, _ = reviews
     with pytest.raises(ValueError, match="max_length=2 leaves no room.*at least 3"):
         small_classifier(max_length=2).fit(texts, topics)
+    stream = small_classifier(max_length=2)
+    with pytest.raises(ValueError, match="max_length=2 leaves no room"):
+        stream.partial_fit(texts, topics, classes=np.unique(topics))
+    stream.set_params(max_length=64).partial_fit(texts, topics, classes=np.unique(topics))
 
 
 def test_parameters_are_stored_untouched():

@@ -72,7 +72,8 @@ def test_no_more_than_needed_is_tokenized():
 
 def test_max_length_must_leave_room():
     with pytest.raises(ValueError, match=r"max_length=2 leaves no room.*2 special.*at least 3"):
-        estimator.to_tokens(TOKENS, None, 2, "truncate", 10)
+        estimator.check_room(2, TOKENS, None)
+    estimator.check_room(3, TOKENS, None)
 
 
 def test_tokens_of_another_vocabulary_are_refused():
@@ -108,7 +109,7 @@ def test_devices(monkeypatch):
 
 
 def test_precision(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
     cuda = torch.device("cuda")
     assert not estimator.use_bfloat16("auto", CPU)
     assert estimator.use_bfloat16("auto", cuda)

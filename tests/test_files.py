@@ -32,6 +32,7 @@ def as_csv(rows, delimiter=",", header=("label", "text")):
         ("a.csv.gz", as_csv(ROWS)),
         ("a.tsv", as_csv(ROWS, "\t")),
         ("a.tsv.gz", as_csv(ROWS, "\t")),
+        ("a.tsv.csv", as_csv(ROWS)),
         ("a.csv", b"\xef\xbb\xbf" + as_csv(ROWS).encode()),
         ("a.csv", as_csv(ROWS).replace("\r\n", "\n")),
         ("a.csv", as_csv(ROWS) + "\n\n"),

@@ -1,6 +1,7 @@
 """The command line, through main() and as a process."""
 
 import csv
+import gzip
 import io
 import json
 import subprocess
@@ -152,9 +153,23 @@ def test_predict_reads_lines_of_text(tmp_path, capsys, monkeypatch, model):
     assert main(["predict", str(tmp_path / "new.txt"), "--model", model, "--proba"]) == 0
     from_file = capsys.readouterr().out
     assert len(read_csv(from_file)) == 4
+    (tmp_path / "new.txt.gz").write_bytes(gzip.compress(lines.encode()))
+    assert main(["predict", str(tmp_path / "new.txt.gz"), "--model", model, "--proba"]) == 0
+    assert capsys.readouterr().out == from_file
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines.encode())))
     assert main(["predict", "-", "--model", model, "--proba"]) == 0
     assert capsys.readouterr().out == from_file
+
+
+def test_an_interrupted_training_leaves_the_old_file(tmp_path, table, monkeypatch):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    out = tmp_path / "m.joblib"
+    out.write_bytes(b"an older model")
+    monkeypatch.setattr("skfnet.training.TextNet.get_loss", interrupted)
+    assert main(["train", table, "--model", str(out), *TINY]) == 130
+    assert out.read_bytes() == b"an older model"
 
 
 def test_evaluate_prints_report_and_accuracy(capsys, model, table):

@@ -52,7 +52,7 @@ def test_the_rate_rises_and_falls_to_nothing(reviews):
     rates = np.array(recorder.rates)
     assert len(rates) == 100  # 150 documents, 16 in a batch, 10 epochs
     top = rates.argmax()
-    assert rates[top] == pytest.approx(0.01, rel=0.1)
+    assert rates[top] == pytest.approx(0.01)
     assert 5 <= top <= 15
     assert rates[0] <= 0.002
     assert rates[-1] <= 0.0003
@@ -98,7 +98,7 @@ def test_only_the_matrices_of_dense_layers_decay(reviews):
 
 
 def test_every_document_is_seen_once_in_an_epoch(reviews):
-    recorder, clf = recorded(reviews, max_epochs=3, token_dropout=0)
+    recorder, clf = recorded(reviews, max_epochs=3)
     expected = clf.tokenizer_.transform(reviews[0])
     expected = sorted(row.tolist() for row in expected)
     for epoch in recorder.batches:
@@ -115,23 +115,6 @@ def test_the_order_changes_from_epoch_to_epoch(reviews):
     assert first != second
 
 
-def test_a_share_of_the_tokens_is_hidden_from_training_alone(reviews):
-    recorder, clf = recorded(reviews, token_dropout=0.3, early_stopping=True)
-    pad, hidden, total = 0, 0, 0
-    for inputs, _ in (batch for epoch in recorder.batches for batch in epoch):
-        for ids, length in zip(inputs["ids"], inputs["lengths"], strict=True):
-            inside = ids[1 : length - 1]
-            assert pad not in (ids[0], ids[length - 1])  # [CLS] and [SEP] stay
-            hidden += (inside == pad).sum().item()
-            total += len(inside)
-    assert clf.tokenizer_.tokenizer_.id_to_token(pad) == "[PAD]"
-    assert hidden / total == pytest.approx(0.3, abs=4 * np.sqrt(0.21 / total))
-    for inputs, _ in recorder.valid_batches:
-        for ids, length in zip(inputs["ids"], inputs["lengths"], strict=True):
-            assert (ids[:length] != pad).all()
-    assert recorder.valid_batches
-
-
 def test_history_tells_of_each_epoch(reviews):
     _, clf = recorded(reviews, max_epochs=5)
     assert [row["epoch"] for row in clf.history_] == [1, 2, 3, 4, 5]
@@ -146,7 +129,7 @@ def test_history_tells_of_each_epoch(reviews):
 def test_label_smoothing_keeps_probabilities_from_certainty():
     texts, labels = ["rain"] * 20 + ["soup"] * 20, [0] * 20 + [1] * 20
     certain, smooth = (
-        small_classifier(label_smoothing=amount, max_epochs=60, dropout=0, token_dropout=0)
+        small_classifier(label_smoothing=amount, max_epochs=60, dropout=0)
         .fit(texts, labels)
         .predict_proba(["rain"])[0, 0]
         for amount in (0.0, 0.4)
@@ -169,10 +152,11 @@ def test_a_small_corpus_is_seen_often_and_a_large_one_gets_more_steps():
     sizes = [10, 100, 500, 5_000, 20_000, 100_000, 1_000_000]
     epochs = [epochs_for(size, 64, 2) for size in sizes]
     assert epochs == sorted(epochs, reverse=True)
+    assert epochs_for(50, 64, 500) <= 100
     assert 3 <= epochs[-1] < epochs[0] <= 100
     steps = [-(-size // 64) * n for size, n in zip(sizes, epochs, strict=True)]
     assert steps == sorted(steps)
-    assert steps[2] >= 100
+    assert steps[2] >= 400
 
 
 def test_many_classes_get_more_steps():
@@ -219,11 +203,33 @@ def test_an_interrupted_fit_ends_with_no_other_error(step, reviews):
 
     texts, topics, _, _ = reviews
     clf = small_classifier(callbacks=[Interrupting()])
-    try:
+    with pytest.warns(UserWarning, match="interrupted"):
         clf.fit(texts, topics)
-    except KeyboardInterrupt:
-        return
-    assert np.isfinite(clf.predict_proba(texts)).all()  # skorch ends a fit so, and goes on
+    assert np.isfinite(clf.predict_proba(texts)).all()
+
+
+def test_after_a_fit_that_failed_nothing_is_random_in_prediction(reviews):
+    class Failing(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            raise RuntimeError("out of memory")
+
+    texts, topics, _, _ = reviews
+    clf = small_classifier(callbacks=[Failing()])
+    with pytest.raises(RuntimeError, match="out of memory"):
+        clf.fit(texts, topics)
+    assert np.array_equal(clf.predict_proba(texts), clf.predict_proba(texts))
+
+
+def test_a_stream_takes_up_changed_parameters(reviews):
+    texts, topics, _, _ = reviews
+    recorder = Recorder()
+    clf = small_classifier(batch_size="auto", callbacks=[recorder])
+    clf.partial_fit(texts[:20], topics[:20], classes=np.unique(topics))
+    clf.set_params(learning_rate=0.5).partial_fit(texts, topics)
+    sizes = [[len(batch[1]["targets"]) for batch in epoch] for epoch in recorder.batches]
+    assert max(sizes[0]) == 8
+    assert max(sizes[1]) == 9  # a sixteenth of 150 documents
+    assert max(recorder.rates[:3]) <= 0.01 < max(recorder.rates[3:])
 
 
 def test_the_bar_shows_loss_accuracy_and_time_left(reviews, capsys):

@@ -130,13 +130,14 @@ def _matmul_sums(group: Tensor, half: int, orthonormal: bool) -> tuple[Tensor, T
 
 def _fft_sums(group: Tensor, half: int, orthonormal: bool) -> tuple[Tensor, Tensor]:
     """Half of the rows from a real FFT; row n - k mirrors row k (cosine even, sine odd)."""
-    n = group.shape[1]
-    spectrum = torch.fft.rfft(group, dim=1, norm="ortho" if orthonormal else "backward")
+    n, dtype = group.shape[1], group.dtype
+    single = group.float() if dtype.itemsize == 2 else group  # there is no bfloat16 FFT
+    spectrum = torch.fft.rfft(single, dim=1, norm="ortho" if orthonormal else "backward")
     even, odd = spectrum.real[..., :half], -spectrum.imag[..., half:]
     mirror = slice(1, (n - 1) // 2 + 1)
     return (
-        torch.cat([even, even[:, mirror].flip(1)], dim=1),
-        torch.cat([odd, -odd[:, mirror].flip(1)], dim=1),
+        torch.cat([even, even[:, mirror].flip(1)], dim=1).to(dtype),
+        torch.cat([odd, -odd[:, mirror].flip(1)], dim=1).to(dtype),
     )
 
 

@@ -134,8 +134,11 @@ def test_tables_made_while_predicting_serve_training():
     assert x.grad.isfinite().all()
 
 
-def test_bfloat16_is_close():
-    x = normal(2, 50, 32)
+@pytest.mark.parametrize("lengths", [[50, 20], [400, 400], [400, 20]])
+def test_bfloat16_is_close_forward_and_backward(lengths):
+    x = normal(2, lengths[0], 32).requires_grad_()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        y = real_dft2(x, torch.tensor([50, 20]))
-    assert largest_error(y.float(), expected(x, [50, 20], True)) <= 0.02
+        y = real_dft2(x, torch.tensor(lengths))
+    assert largest_error(y.detach().float(), expected(x.detach(), lengths, True)) <= 0.02
+    y.backward(y)
+    assert largest_error(x.grad, expected(y.detach().float(), lengths, True)) <= 0.02
