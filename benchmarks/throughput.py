@@ -5,7 +5,7 @@ threads right before and after each fit; the higher of the two counts. The share
 
     6 x dense weights x real tokens / seconds / peak
 
-with the weights of the encoder's linear layers (and the output layer's, once a document). The
+with the weights of the blocks' linear layers (and the output layer's, once a document). The
 embeddings, the transform and [PAD] count as nothing; [CLS] and [SEP], places of a
 document both, are real tokens. The seconds are those of
 whole optimizer steps in FNetClassifier.fit: cutting the batch, forward, backward, clipping,
@@ -157,8 +157,8 @@ def timed_fit(settings: dict[str, Any], tokens: TokenArray, labels: list[str]) -
     fit(settings, tokens, labels, [clock])
     after = peak_flops()
     totals = clock.totals()
-    per_token = dense_weights(clock.model.encoder)
-    per_document = dense_weights(clock.model) - per_token
+    per_token = dense_weights(clock.model.encoder.blocks)  # the embeddings' do not count
+    per_document = dense_weights(clock.model) - dense_weights(clock.model.encoder)
     work = 6 * (per_token * totals["tokens"] + per_document * totals["documents"])
     flops = work / totals["seconds"]
     return {

@@ -75,7 +75,8 @@ class FNetClassifier(
         Name of the token mixer, a key of :data:`skfnet.nn.MIXERS`.
     dropout : float, default=0.2
         Share of hidden units dropped in training, after the embeddings and each feed-forward
-        layer and before the output layer.
+        layer and before the output layer. 0 also keeps the pairs of neighbouring tokens, of
+        which half are left out otherwise.
     pooling : {"mean", "max", "cls"}, default="mean"
         How hidden states become one vector: their mean or maximum over the document, or the
         paper's dense tanh layer on the first token.
@@ -436,6 +437,7 @@ class FNetClassifier(
             max_length=self.max_length,
             mixer=self.mixer,
             dropout=self.dropout,
+            **({} if self.dropout else {"bigram_dropout": 0.0}),
         )
         with seeded(seed, device):
             model = DocumentClassifier(config, len(classes), self.pooling)

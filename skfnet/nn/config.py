@@ -48,6 +48,12 @@ class EncoderConfig:
         Dense layer after the embeddings, as in the published models.
     positions : {"learned", "none"}, default="learned"
         Position embeddings.
+    bigram_buckets : int, default=32768
+        Rows of a second table of embeddings, into which each pair of neighbouring tokens is
+        hashed; what it gives is added to the second token. Their vectors have a quarter of
+        `width`, and one dense layer widens them. 0 for no such table, as in the paper.
+    bigram_dropout : float, default=0.5
+        Share of the pairs left out in training.
     activation : {"relu", "gelu"}, default="relu"
         Inside the feed-forward layers; "gelu" is the tanh approximation, as published.
     dropout : float, default=0.1
@@ -80,6 +86,8 @@ class EncoderConfig:
     embedding_norm: bool = False
     embedding_projection: bool = False
     positions: Literal["learned", "none"] = "learned"
+    bigram_buckets: int = 32768
+    bigram_dropout: float = 0.5
     activation: Literal["relu", "gelu"] = "relu"
     dropout: float = 0.1
     layer_norm_eps: float = 1e-12
@@ -87,9 +95,11 @@ class EncoderConfig:
     def __post_init__(self) -> None:
         for name in ("vocab_size", "width", "max_length", "n_types"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "an int >= 1")
-        _require(self.depth >= 0, "depth", self.depth, "an int >= 0")
+        for name in ("depth", "bigram_buckets"):
+            _require(getattr(self, name) >= 0, name, getattr(self, name), "an int >= 0")
         _require(self.feedforward_size >= 1, "feedforward_width", self.feedforward_width, ">= 1")
-        _require(0.0 <= self.dropout < 1.0, "dropout", self.dropout, "in [0, 1)")
+        for name in ("dropout", "bigram_dropout"):
+            _require(0.0 <= getattr(self, name) < 1.0, name, getattr(self, name), "in [0, 1)")
         for name, choices in _CHOICES.items():
             value = getattr(self, name)
             _require(value in choices, name, value, f"one of {choices}")
@@ -104,8 +114,8 @@ class EncoderConfig:
         """Give the paper's choices, those the published weights were trained with.
 
         Post-norm blocks, unnormalised transform, LayerNorm and projection after the
-        embeddings, four segment types, learned positions, no gain. The size is Base unless
-        `changes` says otherwise.
+        embeddings, four segment types, learned positions, no gain, no bigrams. The size is Base
+        unless `changes` says otherwise.
 
         Parameters
         ----------
@@ -131,6 +141,7 @@ class EncoderConfig:
             "transform_scale": "none",
             "mixing_gain": None,
             "norm": "post",
+            "bigram_buckets": 0,
             "activation": "gelu",
             "embedding_norm": True,
             "embedding_projection": True,

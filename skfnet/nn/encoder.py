@@ -46,6 +46,9 @@ class Encoder(nn.Module):
         self.embeddings = Embeddings(config)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.apply(_initialise)
+        if self.embeddings.bigrams is not None:
+            nn.init.zeros_(self.embeddings.bigrams.table.weight)
+            nn.init.orthogonal_(self.embeddings.bigrams.projection.weight)
 
     def forward(self, ids: Tensor, lengths: Tensor, type_ids: Tensor | None = None) -> Tensor:
         """Encode a batch of rows.
@@ -72,7 +75,7 @@ class Encoder(nn.Module):
 
 
 class Embeddings(nn.Module):
-    """Word + position + type embeddings, then what the configuration asks for."""
+    """Word + position + type + bigram embeddings, then what the configuration asks for."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
@@ -81,6 +84,7 @@ class Embeddings(nn.Module):
             nn.Embedding(config.max_length, config.width) if config.positions == "learned" else None
         )
         self.types = nn.Embedding(config.n_types, config.width)
+        self.bigrams = Bigrams(config) if config.bigram_buckets else None
         self.norm = _layer_norm(config) if config.embedding_norm else nn.Identity()
         self.projection = (
             nn.Linear(config.width, config.width) if config.embedding_projection else nn.Identity()
@@ -98,7 +102,37 @@ class Embeddings(nn.Module):
                 )
             x = x + self.positions.weight[: ids.shape[1]]
         x = x + (self.types.weight[0] if type_ids is None else self.types(type_ids))
+        if self.bigrams is not None:
+            x = x + self.bigrams(ids)
         return self.dropout(self.projection(self.norm(x)))
+
+
+class Bigrams(nn.Module):
+    """One vector for each pair of neighbouring tokens, by hashing, as in fastText.
+
+    The transform mixes all positions at once and knows no neighbours. In training whole pairs
+    are left out at random, or the model would learn its documents by their rare pairs.
+
+    References
+    ----------
+    Joulin, Grave, Bojanowski and Mikolov, "Bag of Tricks for Efficient Text Classification",
+    arXiv 1607.01759, section 2.2.
+    """
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        # Narrow: a training step goes through the whole table, however few of its rows are read.
+        narrow = max(config.width // 4, 1)
+        self.table = nn.Embedding(config.bigram_buckets, narrow)
+        self.projection = nn.Linear(narrow, config.width, bias=False)
+        self.dropout = Dropout(config.bigram_dropout)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Give (batch, length, width): the pair that ends at each token, 0 at the first one."""
+        mixed = ids[:, :-1] * 0x9E3779B1 + ids[:, 1:] * 0x85EBCA77  # large odd numbers
+        vectors = self.table((mixed >> 15) % self.table.num_embeddings)
+        kept = self.dropout(vectors.new_ones(*vectors.shape[:2], 1))
+        return F.pad(self.projection(vectors * kept), (0, 0, 1, 0))
 
 
 class Block(nn.Module):
@@ -149,5 +183,5 @@ def _initialise(module: nn.Module) -> None:
     """Kernels and embeddings N(0, 0.02), as in the reference implementation; biases zero."""
     if isinstance(module, nn.Linear | nn.Embedding):
         nn.init.normal_(module.weight, std=_INITIAL_SD)
-    if isinstance(module, nn.Linear):
+    if isinstance(module, nn.Linear) and module.bias is not None:
         nn.init.zeros_(module.bias)

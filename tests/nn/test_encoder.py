@@ -1,5 +1,7 @@
 """The encoder against a forward pass written in NumPy, and against the Hugging Face model."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,8 @@ CONFIGURATIONS = {
     "default": EncoderConfig(vocab_size=50, width=12, depth=2, max_length=20),
     "relu": EncoderConfig(vocab_size=50, width=13, depth=1, max_length=20, activation="relu"),
     "no_positions": EncoderConfig(vocab_size=50, width=12, depth=2, positions="none"),
+    "no_bigrams": EncoderConfig(vocab_size=50, width=12, depth=2, bigram_buckets=0),
+    "few_bigrams": EncoderConfig(vocab_size=50, width=12, depth=1, bigram_buckets=7),
     "no_gain": EncoderConfig(vocab_size=50, width=10, depth=1, max_length=20, mixing_gain=None),
     "no_blocks": EncoderConfig(vocab_size=50, width=10, depth=0, max_length=20),
     "published": EncoderConfig.published(vocab_size=50, width=12, depth=3, max_length=20),
@@ -71,6 +75,11 @@ def numpy_forward(encoder, ids, type_ids):
     x = w["embeddings.words.weight"][ids] + w["embeddings.types.weight"][type_ids]
     if config.positions == "learned":
         x = x + w["embeddings.positions.weight"][: len(ids)]
+    if config.bigram_buckets:
+        pairs = [int(a) * 0x9E3779B1 + int(b) * 0x85EBCA77 for a, b in pairwise(ids)]
+        buckets = [pair // 2**15 % config.bigram_buckets for pair in pairs]
+        narrow = w["embeddings.bigrams.table.weight"][buckets]
+        x[1:] += narrow @ w["embeddings.bigrams.projection.weight"].T
     if config.embedding_norm:
         x = norm(x, "embeddings.norm")
     if config.embedding_projection:
