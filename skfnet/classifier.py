@@ -148,7 +148,7 @@ class FNetClassifier(
     >>> texts = ["good film", "bad film", "good plot", "bad plot"] * 8
     >>> labels = ["praise", "blame", "praise", "blame"] * 8
     >>> clf = FNetClassifier(random_state=0).fit(texts, labels)
-    >>> clf.predict(["a good one", "a bad one"]).tolist()
+    >>> clf.predict(["good story", "bad story"]).tolist()
     ['praise', 'blame']
     >>> clf.transform(texts).shape
     (32, 128)
