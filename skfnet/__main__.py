@@ -453,7 +453,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     status : int
-        0, or 2 after an error, which was told in one line on the standard error.
+        0; 2 after an error, which was told in one line on the standard error; 130 after Ctrl-C;
+        1 where nobody reads the output any more.
 
     Examples
     --------

@@ -52,7 +52,9 @@ _MODULE_PATH = re.compile(
 )
 _URL = re.compile(r"https?://\S+")
 _IMPORT_LINE = re.compile(
-    r"^[ \t]*(?:>>>|\.\.\.)?[ \t]*(?:from[ \t]+\S+[ \t]+import\b|import[ \t]+\w).*\n?", re.MULTILINE
+    r"^[ \t]*(?:>>>|\.\.\.)?[ \t]*"
+    r"(?:from[ \t]+\S+[ \t]+import\b(?:[ \t]*\([^)]*\))?|import[ \t]+\w).*\n?",
+    re.MULTILINE,
 )
 _VERSION_LINE = re.compile(
     r"^[ \t]*\.\. (?:versionadded|versionchanged|deprecated)::.*\n?", re.MULTILINE

@@ -249,8 +249,8 @@ def run_windows(
 def draw_seed(random_state: Any) -> int:
     """Draw a seed, leaving NumPy's global state alone.
 
-    None draws a fresh one from the operating system; a RandomState or Generator moves on by
-    one draw, as scikit-learn's estimators do.
+    None draws a fresh one from the operating system; a RandomState moves on by one draw, as in
+    scikit-learn's estimators.
     """
     if random_state is None:
         return int(np.random.SeedSequence().generate_state(1)[0])

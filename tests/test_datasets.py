@@ -77,6 +77,7 @@ def test_no_package_name_or_alias_is_left(corpus):
         ("scikit-learn, Scikit Learn, scikit-\n  image", ", , -\nimage"),
         (">>> import numpy as np\n>>> np.sum(x)", ">>> sum(x)"),
         ("x\n    from scipy import stats\n    stats.norm()", "x\nstats.norm()"),
+        ("x\n>>> from scipy.sparse import (\n...     csr_array,\n... )\n>>> y", "x\n>>> y"),
         ("F.relu(f.data, input, span, 3 + np)", "relu(f.data, input, span, 3 + )"),
         ("Read https://numpy.org/doc now", "Read  now"),
         ("a\n\n.. versionadded:: 1.2\n\nb", "a\n\n\nb"),
