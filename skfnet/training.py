@@ -252,7 +252,7 @@ class _BatchAccuracy(Callback):
 class _GradientClipping(Callback):
     """Scales gradients down where their norm is too large, and leaves them untouched elsewhere.
 
-    ``clip_grad_norm_`` multiplies by 1 there: with two large tables that is a tenth of a step.
+    ``clip_grad_norm_`` multiplies all of them by 1 there, the large tables' included.
     """
 
     def on_grad_computed(self, net: NeuralNet, named_parameters: Any, **kwargs: Any) -> None:

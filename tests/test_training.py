@@ -38,6 +38,8 @@ class Recorder(Callback):
             for parameter in group["params"]
         }
         self.parameters = dict(net.module_.named_parameters())
+        group_eps = {id(p): g["eps"] for g in net.optimizer_.param_groups for p in g["params"]}
+        self.eps = {name: group_eps[id(p)] for name, p in self.parameters.items()}
 
 
 def recorded(reviews, sample_weight=None, **parameters):
@@ -95,6 +97,24 @@ def test_only_the_matrices_of_dense_layers_decay(reviews):
     assert decaying == dense
     assert {recorder.decay[id(recorder.parameters[name])] for name in dense} == {0.125}
     assert len(dense) == 4
+
+
+def test_pairs_of_words_that_ask_for_little_move_little(reviews):
+    recorder, _ = recorded(reviews, max_epochs=1)
+    assert [name for name, eps in recorder.eps.items() if eps > 1e-6] == [
+        "encoder.embeddings.bigrams.table.weight",
+        "encoder.embeddings.bigrams.projection.weight",
+    ]
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_callback_ends_the_training_without_a_warning(reviews):
+    class Enough(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            raise KeyboardInterrupt
+
+    clf = small_classifier(callbacks=[Enough()]).fit(*reviews[:2])
+    assert clf.n_iter_ == 1
 
 
 def test_every_document_is_seen_once_in_an_epoch(reviews):

@@ -111,6 +111,19 @@ def test_it_computes_the_papers_figure(name, dtype, tolerance):
         assert np.abs(hidden[row, :n].detach().numpy() - reference).max() <= tolerance * scale
 
 
+def test_half_of_the_pairs_are_left_out_in_training_alone():
+    bigrams = build(Encoder(CONFIGURATIONS["default"])).embeddings.bigrams
+    ids = torch.randint(50, (40, 51), generator=torch.Generator().manual_seed(0))
+    whole = bigrams(ids)
+    assert (whole[:, 0] == 0).all() and (whole[:, 1:] != 0).any(dim=-1).all()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        some = bigrams.train()(ids)
+    kept = (some[:, 1:] != 0).any(dim=-1)
+    assert kept.float().mean().item() == pytest.approx(0.5, abs=0.05)
+    torch.testing.assert_close(some[:, 1:][kept], 2 * whole[:, 1:][kept])
+
+
 def test_without_types_every_token_is_of_the_first():
     encoder = build(Encoder(CONFIGURATIONS["default"]))
     ids, lengths, types = random_rows([5, 3])
