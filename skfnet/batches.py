@@ -75,7 +75,21 @@ class TokenArray:
     def from_rows(
         cls, rows: Sequence[Sequence[int]], vocab_size: int, special: SpecialTokens
     ) -> TokenArray:
-        """Join rows of token ids."""
+        """Join rows of token ids.
+
+        Parameters
+        ----------
+        rows : sequence of sequences of int
+            The ids of each document, special tokens left out.
+        vocab_size : int
+            All ids are below it.
+        special : SpecialTokens
+            Ids with a meaning of their own.
+
+        Returns
+        -------
+        TokenArray of shape (len(rows),)
+        """
         offsets = np.zeros(len(rows) + 1, dtype=np.int64)
         np.cumsum([len(row) for row in rows], out=offsets[1:])
         ids = np.fromiter((i for row in rows for i in row), dtype=np.int32, count=offsets[-1])

@@ -148,7 +148,20 @@ class TextTokenizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
         return self.encode(check_documents(X))
 
     def fit_transform(self, X: Any, y: Any = None) -> TokenArray:
-        """Learn the vocabulary of `X` and give its token ids."""
+        """Learn the vocabulary of `X` and give its token ids.
+
+        Parameters
+        ----------
+        X : iterable of str
+            The documents, read once.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        TokenArray of shape (n_documents,)
+            Whole documents, without special tokens.
+        """
         self._validate_params()
         documents = check_documents(X)
         return self._train(documents).encode(documents)

@@ -100,11 +100,37 @@ class DocumentClassifier(nn.Module):
         nn.init.zeros_(self.output.bias)
 
     def embed(self, ids: Tensor, lengths: Tensor, type_ids: Tensor | None = None) -> Tensor:
-        """Give one vector a document, (batch, width)."""
+        """Give one vector a document.
+
+        Parameters
+        ----------
+        ids : Tensor of int, shape (batch, length)
+            Token ids.
+        lengths : Tensor of int, shape (batch,)
+            Number of tokens of each row, at least one.
+        type_ids : Tensor of int, shape (batch, length), optional
+            Segment of each token; all zero when None.
+
+        Returns
+        -------
+        Tensor of shape (batch, width)
+            The pooled hidden states; with ``norm="pre"`` after a LayerNorm.
+        """
         return self.norm(self.pooling(self.encoder(ids, lengths, type_ids), lengths))
 
     def forward(self, ids: Tensor, lengths: Tensor, type_ids: Tensor | None = None) -> Tensor:
-        """Give the logits, (batch, n_classes)."""
+        """Classify a batch of rows.
+
+        Parameters
+        ----------
+        ids, lengths, type_ids
+            As in :meth:`embed`.
+
+        Returns
+        -------
+        Tensor of shape (batch, n_classes)
+            Logits.
+        """
         return self.output(self.dropout(self.embed(ids, lengths, type_ids)))
 
 
