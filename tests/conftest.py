@@ -46,5 +46,6 @@ def docstrings():
 
 @pytest.fixture(scope="session")
 def trec():
-    """Give questions and what they ask for: train and test."""
-    return *read_rows("trec6", "train"), *read_rows("trec6", "test")
+    """Give questions and what they ask for, and others, both of the training file."""
+    texts, labels = read_rows("trec6", "train")
+    return texts[:-500], labels[:-500], texts[-500:], labels[-500:]

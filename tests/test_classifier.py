@@ -13,12 +13,15 @@ import tokenizers
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from samples import generated_reviews, small_classifier
+from samples import generated_reviews, read_rows, small_classifier
 from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score
+from sklearn.pipeline import make_pipeline
 from sklearn.utils._param_validation import InvalidParameterError
 from skorch.callbacks import Callback
 
@@ -58,6 +61,21 @@ def test_it_learns_real_questions(trec):
     train, labels, test, expected = trec
     clf = FNetClassifier(width=64, depth=1, max_epochs=3, random_state=0, device="cpu")
     assert clf.fit(train, labels).score(test, expected) > 0.75
+
+
+def test_the_defaults_keep_up_with_a_linear_model_on_500_questions():
+    texts, labels = read_rows("trec6", "train")
+    train, held_out = slice(500), slice(500, 1500)
+    scores = [
+        model.fit(texts[train], labels[train]).score(texts[held_out], labels[held_out])
+        for model in (
+            FNetClassifier(random_state=0),
+            make_pipeline(
+                TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), LogisticRegression(C=10)
+            ),
+        )
+    ]
+    assert scores[0] > scores[1] - 0.02
 
 
 def test_it_learns_real_docstrings(docstrings):
