@@ -25,7 +25,9 @@ __all__ = ["real_dft2", "sequence_route"]
 _FFT_FROM_LENGTH = 384
 
 
-def real_dft2(x: Tensor, lengths: Tensor, *, orthonormal: bool = True) -> Tensor:
+def real_dft2(
+    x: Tensor, lengths: Tensor, *, orthonormal: bool = True, part: str = "real"
+) -> Tensor:
     """Transform each row of a batch at its own length: ``Re(F_sequence(F_hidden(x)))``.
 
     Parameters
@@ -37,6 +39,8 @@ def real_dft2(x: Tensor, lengths: Tensor, *, orthonormal: bool = True) -> Tensor
     orthonormal : bool, default=True
         Divide by ``sqrt(row length * width)``; without it the transform is the published,
         unnormalised one.
+    part : {"real", "hartley"}, default="real"
+        The real part, or the real minus the imaginary part, which is the Hartley transform.
 
     Returns
     -------
@@ -56,20 +60,20 @@ def real_dft2(x: Tensor, lengths: Tensor, *, orthonormal: bool = True) -> Tensor
     >>> torch.allclose(y, torch.fft.fft2(x).real)
     True
     """
-    return _RealDFT2.apply(x, lengths, orthonormal)
+    return _RealDFT2.apply(x, lengths, orthonormal, part)
 
 
 class _RealDFT2(torch.autograd.Function):
     """The transform as a function whose derivative is itself."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, lengths: Tensor, orthonormal: bool) -> Tensor:
-        ctx.lengths, ctx.orthonormal = lengths, orthonormal
-        return _transform(x, lengths, orthonormal)
+    def forward(ctx, x: Tensor, lengths: Tensor, orthonormal: bool, part: str) -> Tensor:
+        ctx.choices = lengths, orthonormal, part
+        return _transform(x, lengths, orthonormal, part)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
-        return _RealDFT2.apply(gradient, ctx.lengths, ctx.orthonormal), None, None
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        return _RealDFT2.apply(gradient, *ctx.choices), None, None, None
 
 
 def sequence_route(length: int, device_type: str) -> str:
@@ -84,14 +88,14 @@ def sequence_route(length: int, device_type: str) -> str:
     return "fft" if length >= _FFT_FROM_LENGTH else "matmul"
 
 
-def _transform(x: Tensor, lengths: Tensor, orthonormal: bool) -> Tensor:
+def _transform(x: Tensor, lengths: Tensor, orthonormal: bool, part: str) -> Tensor:
     width = x.shape[-1]
     half = width // 2 + 1
     hidden = x @ _hidden_table(width, orthonormal, x.dtype, x.device)  # (batch, length, width)
     if sequence_route(1, x.device.type) == "batched":
-        even, odd = _along_batched(hidden, lengths, half, orthonormal)
+        even, odd = _along_batched(hidden, lengths, half, orthonormal, part)
     else:
-        even, odd = _along_groups(hidden, lengths, half, orthonormal)
+        even, odd = _along_groups(hidden, lengths, half, orthonormal, part)
     return _join_halves(even, odd, width)
 
 
@@ -107,9 +111,9 @@ def _join_halves(even: Tensor, odd: Tensor, width: int) -> Tensor:
 
 
 def _along_groups(
-    hidden: Tensor, lengths: Tensor, half: int, orthonormal: bool
+    hidden: Tensor, lengths: Tensor, half: int, orthonormal: bool, part: str
 ) -> tuple[Tensor, Tensor]:
-    """Cosine and sine sums along the sequence, one group of equally long rows at a time."""
+    """Sum along the sequence, one group of equally long rows at a time."""
     even = hidden.new_zeros(*hidden.shape[:2], half)
     odd = hidden.new_zeros(*hidden.shape[:2], hidden.shape[-1] - half)
     distinct = lengths.unique().tolist()
@@ -119,30 +123,35 @@ def _along_groups(
         rows = slice(None) if len(distinct) == 1 else (lengths == n).nonzero().squeeze(1)
         group = hidden[rows, :n]
         transform = _fft_sums if sequence_route(n, hidden.device.type) == "fft" else _matmul_sums
-        even[rows, :n], odd[rows, :n] = transform(group, half, orthonormal)
+        even[rows, :n], odd[rows, :n] = transform(group, half, orthonormal, part)
     return even, odd
 
 
-def _matmul_sums(group: Tensor, half: int, orthonormal: bool) -> tuple[Tensor, Tensor]:
-    cosine, sine = _sequence_tables(group.shape[1], orthonormal, group.dtype, group.device)
-    return cosine @ group[..., :half], sine @ group[..., half:]
+def _matmul_sums(group: Tensor, half: int, orthonormal: bool, part: str) -> tuple[Tensor, Tensor]:
+    tables = _sequence_tables(group.shape[1], orthonormal, part, group.dtype, group.device)
+    return tables[0] @ group[..., :half], tables[1] @ group[..., half:]
 
 
-def _fft_sums(group: Tensor, half: int, orthonormal: bool) -> tuple[Tensor, Tensor]:
+def _fft_sums(group: Tensor, half: int, orthonormal: bool, part: str) -> tuple[Tensor, Tensor]:
     """Half of the rows from a real FFT; row n - k mirrors row k (cosine even, sine odd)."""
     n, dtype = group.shape[1], group.dtype
     single = group.float() if dtype.itemsize == 2 else group  # there is no bfloat16 FFT
     spectrum = torch.fft.rfft(single, dim=1, norm="ortho" if orthonormal else "backward")
-    even, odd = spectrum.real[..., :half], -spectrum.imag[..., half:]
-    mirror = slice(1, (n - 1) // 2 + 1)
-    return (
-        torch.cat([even, even[:, mirror].flip(1)], dim=1).to(dtype),
-        torch.cat([odd, -odd[:, mirror].flip(1)], dim=1).to(dtype),
-    )
+    cosine, sine = _both_halves(spectrum.real, n, 1), _both_halves(-spectrum.imag, n, -1)
+    if part == "real":
+        even, odd = cosine[..., :half], sine[..., half:]
+    else:
+        even, odd = (cosine + sine)[..., :half], (sine - cosine)[..., half:]
+    return even.to(dtype), odd.to(dtype)
+
+
+def _both_halves(rows: Tensor, n: int, sign: int) -> Tensor:
+    """Append rows n // 2 + 1 ... n - 1: row n - k is row k times `sign`."""
+    return torch.cat([rows, sign * rows[:, 1 : (n - 1) // 2 + 1].flip(1)], dim=1)
 
 
 def _along_batched(
-    hidden: Tensor, lengths: Tensor, half: int, orthonormal: bool
+    hidden: Tensor, lengths: Tensor, half: int, orthonormal: bool, part: str
 ) -> tuple[Tensor, Tensor]:
     """Do the same with one (length, length) table for each row, zero outside the row."""
     position = torch.arange(hidden.shape[1], device=hidden.device)
@@ -155,8 +164,17 @@ def _along_batched(
     if orthonormal:
         valid = valid / n.sqrt()
     kept = hidden.masked_fill(~inside[..., None], 0)
-    cosine, sine = (angle.cos() * valid).to(kept.dtype), (angle.sin() * valid).to(kept.dtype)
-    return cosine @ kept[..., :half], sine @ kept[..., half:]
+    even, odd = ((t * valid).to(kept.dtype) for t in _of_part(part, angle.cos(), angle.sin()))
+    return even @ kept[..., :half], odd @ kept[..., half:]
+
+
+def _of_part(part: str, cosine: Tensor, sine: Tensor) -> tuple[Tensor, Tensor]:
+    """Tables for the columns that went through cosines along the other axis, and through sines.
+
+    The Hartley transform is C x C - S x S + S x C + C x S: it groups as
+    (C + S) (x C) - (S - C) (x S), so it costs no more than the real part.
+    """
+    return (cosine, sine) if part == "real" else (cosine + sine, sine - cosine)
 
 
 @lru_cache(maxsize=64)
@@ -171,10 +189,10 @@ def _hidden_table(
 
 @lru_cache(maxsize=2 * _FFT_FROM_LENGTH)
 def _sequence_tables(
-    length: int, orthonormal: bool, dtype: torch.dtype, device: torch.device
+    length: int, orthonormal: bool, part: str, dtype: torch.dtype, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    cosine, sine = _tables(length, orthonormal)
-    return cosine.to(device, dtype), sine.to(device, dtype)
+    even, odd = _of_part(part, *_tables(length, orthonormal))
+    return even.to(device, dtype), odd.to(device, dtype)
 
 
 def _tables(n: int, orthonormal: bool) -> tuple[Tensor, Tensor]:

@@ -33,7 +33,7 @@ def test_values_out_of_range_are_named(field, value):
 
 
 def test_json_and_back():
-    config = EncoderConfig.published(depth=3, width=96, mixing_gain=0.5)
+    config = EncoderConfig.base(depth=3, width=96, mixing_gain=0.5)
     assert EncoderConfig(**json.loads(json.dumps(config.to_dict()))) == config
     assert set(config.to_dict()) == {field.name for field in fields(EncoderConfig)}
 
@@ -57,7 +57,7 @@ def test_feedforward_layers_are_four_times_as_wide_unless_told():
 )
 def test_published_sizes(size, parameters):
     # Both counts are those of the published checkpoints, pooler included.
-    config = EncoderConfig.published(**size)
+    config = EncoderConfig.base(**size)
     with torch.device("meta"):
         modules = [Encoder(config), ClsPooling(config.width)]
     assert sum(p.numel() for module in modules for p in module.parameters()) == parameters

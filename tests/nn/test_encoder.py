@@ -19,8 +19,8 @@ CONFIGURATIONS = {
     "few_bigrams": EncoderConfig(vocab_size=50, width=12, depth=1, bigram_buckets=7),
     "no_gain": EncoderConfig(vocab_size=50, width=10, depth=1, max_length=20, mixing_gain=None),
     "no_blocks": EncoderConfig(vocab_size=50, width=10, depth=0, max_length=20),
-    "published": EncoderConfig.published(vocab_size=50, width=12, depth=3, max_length=20),
-    "published_pre_norm": EncoderConfig.published(
+    "published": EncoderConfig.base(vocab_size=50, width=12, depth=3, max_length=20),
+    "published_pre_norm": EncoderConfig.base(
         vocab_size=50, width=12, depth=2, max_length=20, norm="pre", transform_scale="orthonormal"
     ),
 }
@@ -142,7 +142,7 @@ def test_without_types_every_token_is_of_the_first():
     seed=st.integers(0, 99),
 )
 def test_a_row_is_the_same_in_any_company_and_padding(mixer, published, lengths, extra, seed):
-    make = EncoderConfig.published if published else EncoderConfig
+    make = EncoderConfig.base if published else EncoderConfig
     encoder = build(
         Encoder(make(vocab_size=50, width=16, depth=2, max_length=40, mixer=mixer)), seed
     )
@@ -155,7 +155,8 @@ def test_a_row_is_the_same_in_any_company_and_padding(mixer, published, lengths,
         alone = encoder(ids[row : row + 1, :n], lengths[row : row + 1])[0]
         torch.testing.assert_close(together[row, :n], alone, rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(repadded[row, :n], alone, rtol=1e-5, atol=1e-5)
-    assert (together[-1, 0] - together[0, 0]).abs().max() > 1e-3  # rows do differ
+    if mixer not in ("none", "fourier_hidden"):  # in these the first token is all there is
+        assert (together[-1, 0] - together[0, 0]).abs().max() > 1e-3  # rows do differ
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
@@ -201,7 +202,7 @@ def test_the_example_of_the_issue():
 
 def test_initial_weights_are_the_reference_implementations():
     torch.manual_seed(0)
-    encoder = Encoder(EncoderConfig.published(vocab_size=2000, width=64, depth=2))
+    encoder = Encoder(EncoderConfig.base(vocab_size=2000, width=64, depth=2))
     for name, weight in encoder.named_parameters():
         if name.endswith("bias"):
             assert not weight.any()
@@ -230,7 +231,7 @@ def test_the_hugging_face_model_with_the_same_weights():
             )
         )
     )
-    config = EncoderConfig.published(
+    config = EncoderConfig.base(
         vocab_size=90, width=24, depth=3, feedforward_width=80, max_length=32
     )
     ours, pooler = Encoder(config).eval(), ClsPooling(24)
