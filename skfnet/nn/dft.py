@@ -83,7 +83,7 @@ def sequence_route(length: int, device_type: str) -> str:
     arithmetic on padding; "batched" is one product with a stack of tables, which keeps a GPU
     busy where groups would be many small kernels.
     """
-    if device_type != "cpu":
+    if device_type != "cpu" or torch.compiler.is_compiling():  # exporting is compiling too
         return "batched"
     return "fft" if length >= _FFT_FROM_LENGTH else "matmul"
 
@@ -91,7 +91,9 @@ def sequence_route(length: int, device_type: str) -> str:
 def _transform(x: Tensor, lengths: Tensor, orthonormal: bool, part: str) -> Tensor:
     width = x.shape[-1]
     half = width // 2 + 1
-    hidden = x @ _hidden_table(width, orthonormal, x.dtype, x.device)  # (batch, length, width)
+    # A compiler traces the making of the table and warns of caches.
+    table_for = _hidden_table if torch.compiler.is_compiling() else _kept_hidden_table
+    hidden = x @ table_for(width, orthonormal, x.dtype, x.device)  # (batch, length, width)
     if sequence_route(1, x.device.type) == "batched":
         even, odd = _along_batched(hidden, lengths, half, orthonormal, part)
     else:
@@ -177,7 +179,6 @@ def _of_part(part: str, cosine: Tensor, sine: Tensor) -> tuple[Tensor, Tensor]:
     return (cosine, sine) if part == "real" else (cosine + sine, sine - cosine)
 
 
-@lru_cache(maxsize=64)
 def _hidden_table(
     width: int, orthonormal: bool, dtype: torch.dtype, device: torch.device
 ) -> Tensor:
@@ -185,6 +186,9 @@ def _hidden_table(
     cosine, sine = _tables(width, orthonormal)
     half = width // 2 + 1
     return torch.cat([cosine[:, :half], sine[:, 1 : width - half + 1]], dim=1).to(device, dtype)
+
+
+_kept_hidden_table = lru_cache(maxsize=64)(_hidden_table)
 
 
 @lru_cache(maxsize=2 * _FFT_FROM_LENGTH)

@@ -282,9 +282,17 @@ def make_mixer(
     ------
     ValueError
         If there is no mixer of that name.
+    TypeError
+        If the callable is a module already, or does not give one.
     """
     if callable(mixer):
-        return mixer(config)
+        made = None if isinstance(mixer, nn.Module) else mixer(config)
+        if not isinstance(made, nn.Module):
+            raise TypeError(
+                "mixer must be a name, or a class or function that takes an EncoderConfig and "
+                f"gives a torch module; got {mixer!r}."
+            )
+        return made
     if mixer not in MIXERS:
         raise ValueError(f"Unknown mixer {mixer!r}; known are {sorted(MIXERS)}.")
     return MIXERS[mixer](config)

@@ -14,6 +14,11 @@ DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 LENGTHS = [1, 2, 3, 4, 7, 8, 31, 64, 97, 100, 256, 383, 384, 385, 397, 512, 1000, 2048, 4096]
 
 
+@pytest.fixture(params=["real", "hartley"])
+def part(request):
+    return request.param
+
+
 @pytest.fixture(params=["groups", "batched"])
 def route(request, monkeypatch):
     """Take the way of a CPU, or the one of a GPU wherever we are."""
@@ -22,13 +27,14 @@ def route(request, monkeypatch):
     return request.param
 
 
-def expected(x, lengths, orthonormal):
-    """Re(F F x) of each row's first `length` tokens, zero beyond them, by np.fft in float64."""
+def expected(x, lengths, orthonormal, part="real"):
+    """Re(F F x), or Re - Im, of each row's own tokens, zero beyond, by np.fft in float64."""
     out = np.zeros(x.shape)
     for row, n in enumerate(lengths):
         if n:
             inside = np.asarray(x[row, :n], dtype=np.float64)
-            out[row, :n] = np.fft.fft2(inside, norm="ortho" if orthonormal else None).real
+            spectrum = np.fft.fft2(inside, norm="ortho" if orthonormal else None)
+            out[row, :n] = spectrum.real - (spectrum.imag if part == "hartley" else 0)
     return out
 
 
@@ -44,18 +50,20 @@ def normal(*shape, seed=0, dtype=torch.float32):
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("orthonormal", [True, False])
 @pytest.mark.parametrize("length", LENGTHS)
-def test_one_row_of_any_length(length, orthonormal, device, route):
+def test_one_row_of_any_length(length, orthonormal, device, route, part):
     x = normal(1, length, 24)
-    y = real_dft2(x.to(device), torch.tensor([length], device=device), orthonormal=orthonormal)
-    assert largest_error(y, expected(x, [length], orthonormal)) <= 1e-5
+    y = real_dft2(
+        x.to(device), torch.tensor([length], device=device), orthonormal=orthonormal, part=part
+    )
+    assert largest_error(y, expected(x, [length], orthonormal, part)) <= 1e-5
 
 
 @pytest.mark.parametrize("orthonormal", [True, False])
 @pytest.mark.parametrize("width", [1, 2, 3, 4, 5, 16, 17, 63, 128, 768])
-def test_any_width(width, orthonormal, route):
+def test_any_width(width, orthonormal, route, part):
     x = normal(2, 21, width)
-    y = real_dft2(x, torch.tensor([21, 13]), orthonormal=orthonormal)
-    assert largest_error(y, expected(x, [21, 13], orthonormal)) <= 1e-5
+    y = real_dft2(x, torch.tensor([21, 13]), orthonormal=orthonormal, part=part)
+    assert largest_error(y, expected(x, [21, 13], orthonormal, part)) <= 1e-5
 
 
 @settings(max_examples=40)
@@ -63,26 +71,27 @@ def test_any_width(width, orthonormal, route):
     lengths=st.lists(st.integers(0, 40), min_size=1, max_size=9),
     width=st.integers(1, 20),
     orthonormal=st.booleans(),
+    part=st.sampled_from(["real", "hartley"]),
     batched=st.booleans(),
     seed=st.integers(0, 99),
 )
-def test_each_row_at_its_own_length(lengths, width, orthonormal, batched, seed):
+def test_each_row_at_its_own_length(lengths, width, orthonormal, part, batched, seed):
     with pytest.MonkeyPatch.context() as patch:
         if batched:
             patch.setattr(dft, "sequence_route", lambda length, device_type: "batched")
         x = normal(len(lengths), 40, width, seed=seed)
-        y = real_dft2(x, torch.tensor(lengths), orthonormal=orthonormal)
-    reference = expected(x, lengths, orthonormal)
+        y = real_dft2(x, torch.tensor(lengths), orthonormal=orthonormal, part=part)
+    reference = expected(x, lengths, orthonormal, part)
     np.testing.assert_allclose(y.numpy(), reference, rtol=0, atol=2e-5 * np.abs(reference).max())
     for row, n in enumerate(lengths):
         assert not y[row, n:].any()
 
 
-def test_long_and_short_rows_share_a_batch(route):
+def test_long_and_short_rows_share_a_batch(route, part):
     lengths = [1, 2, 383, 384, 385, 600, 600, 17]
     x = normal(len(lengths), 600, 10)
-    y = real_dft2(x, torch.tensor(lengths), orthonormal=True)
-    assert largest_error(y, expected(x, lengths, True)) <= 1e-5
+    y = real_dft2(x, torch.tensor(lengths), part=part)
+    assert largest_error(y, expected(x, lengths, True, part)) <= 1e-5
 
 
 def test_float64_is_exact():
@@ -103,12 +112,12 @@ def test_what_stands_beyond_a_row_is_never_read(route):
 
 @pytest.mark.parametrize("orthonormal", [True, False])
 @pytest.mark.parametrize(("length", "width"), [(1, 1), (4, 6), (5, 3), (400, 2)])
-def test_gradient_and_its_gradient(length, width, orthonormal, route):
+def test_gradient_and_its_gradient(length, width, orthonormal, route, part):
     lengths = torch.tensor([length, max(1, length - 2)])
     x = normal(2, length, width, dtype=torch.float64).requires_grad_()
 
     def function(x):
-        return real_dft2(x, lengths, orthonormal=orthonormal)
+        return real_dft2(x, lengths, orthonormal=orthonormal, part=part)
 
     if length <= 100:
         assert torch.autograd.gradcheck(function, [x])
@@ -117,6 +126,15 @@ def test_gradient_and_its_gradient(length, width, orthonormal, route):
     y = normal(2, length, width, seed=1, dtype=torch.float64)
     (gradient,) = torch.autograd.grad((function(x) * y).sum(), [x])
     torch.testing.assert_close(gradient, function(y), rtol=1e-6, atol=1e-6)
+
+
+def test_nothing_is_kept_for_the_backward_pass(route, part):
+    kept = []
+    x = normal(2, 30, 8).requires_grad_()
+    with torch.autograd.graph.saved_tensors_hooks(kept.append, lambda tensor: tensor):
+        y = real_dft2(x, torch.tensor([30, 7]), part=part)
+    assert not kept
+    y.sum().backward()
 
 
 def test_orthonormal_keeps_the_size_and_is_half_of_a_whole():
@@ -135,10 +153,10 @@ def test_tables_made_while_predicting_serve_training():
 
 
 @pytest.mark.parametrize("lengths", [[50, 20], [400, 400], [400, 20]])
-def test_bfloat16_is_close_forward_and_backward(lengths):
+def test_bfloat16_is_close_forward_and_backward(lengths, part):
     x = normal(2, lengths[0], 32).requires_grad_()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        y = real_dft2(x, torch.tensor(lengths))
-    assert largest_error(y.detach().float(), expected(x.detach(), lengths, True)) <= 0.02
+        y = real_dft2(x, torch.tensor(lengths), part=part)
+    assert largest_error(y.detach().float(), expected(x.detach(), lengths, True, part)) <= 0.02
     y.backward(y)
-    assert largest_error(x.grad, expected(y.detach().float(), lengths, True)) <= 0.02
+    assert largest_error(x.grad, expected(y.detach().float(), lengths, True, part)) <= 0.02

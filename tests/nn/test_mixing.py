@@ -371,6 +371,12 @@ def test_a_readers_own_mixer(way, monkeypatch):
     assert changed.tolist() == [False, True, True]
 
 
+@pytest.mark.parametrize("mixer", [torch.nn.Identity(), lambda config: 3], ids=["made", "3"])
+def test_what_makes_no_module_is_refused(mixer):
+    with pytest.raises(TypeError, match="takes an EncoderConfig and gives a torch module"):
+        Encoder(EncoderConfig(vocab_size=10, mixer=mixer))
+
+
 @pytest.mark.parametrize("name", MIXERS)
 def test_an_encoder_survives_pickling(name):
     encoder = Encoder(EncoderConfig(vocab_size=10, width=8, mixer=name, max_length=20)).eval()
