@@ -165,18 +165,37 @@ class Block(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Map x (batch, length, width) to the same shape."""
         if self.pre_norm:
-            if self.mixer is not None:
-                x = x + self._mix(self.mixing_norm(x), lengths)
+            x = self._add_mixed(x, self.mixing_norm(x), lengths)
             return x + self._feed_forward(self.feedforward_norm(x))
-        x = self.mixing_norm(x if self.mixer is None else x + self._mix(x, lengths))
+        x = self.mixing_norm(self._add_mixed(x, x, lengths))
         return self.feedforward_norm(x + self._feed_forward(x))
 
-    def _mix(self, x: Tensor, lengths: Tensor) -> Tensor:
-        mixed = self.mixer(x, lengths)
-        return mixed if self.gain is None else mixed * self.gain
+    def _add_mixed(self, x: Tensor, to_mix: Tensor, lengths: Tensor) -> Tensor:
+        if self.mixer is None:
+            return x
+        mixed = self.mixer(to_mix, lengths)
+        return x + mixed if self.gain is None else _AddScaled.apply(x, mixed, self.gain)
 
     def _feed_forward(self, x: Tensor) -> Tensor:
         return self.dropout(self.outer(self.activation(self.inner(x))))
+
+
+class _AddScaled(torch.autograd.Function):
+    """``x + scale * y`` for a number `scale`; its gradient is a dot product, not a sum of products.
+
+    The product, as large as x, would be written and read again for one number.
+    """
+
+    @staticmethod
+    def forward(ctx, x: Tensor, y: Tensor, scale: Tensor) -> Tensor:
+        ctx.save_for_backward(y, scale)
+        return torch.addcmul(x, y, scale)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        y, scale = ctx.saved_tensors
+        of_scale = torch.dot(gradient.flatten(), y.flatten().to(gradient.dtype))
+        return gradient, (gradient * scale).to(y.dtype), of_scale.to(scale.dtype)
 
 
 def _layer_norm(config: EncoderConfig) -> nn.LayerNorm:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import groupby
 
 import torch
 from torch import Tensor
 
-__all__ = ["at_own_length", "beyond", "without_padding"]
+__all__ = ["at_own_length", "beyond", "groups_of_equal_length", "without_padding"]
 
 
 def beyond(x: Tensor, lengths: Tensor) -> Tensor:
@@ -19,6 +20,20 @@ def beyond(x: Tensor, lengths: Tensor) -> Tensor:
 def without_padding(x: Tensor, lengths: Tensor) -> Tensor:
     """Give x (batch, length, width) with zeros beyond each row's length, whatever stands there."""
     return x.masked_fill(beyond(x, lengths), 0)
+
+
+def groups_of_equal_length(lengths: Tensor) -> Iterator[tuple[int, slice | list[int]]]:
+    """Give each length that occurs, 0 apart, with its rows: a slice where they are neighbours.
+
+    Rows sorted by length are cheap: a slice of a batch is a view, a list of rows is a copy.
+    """
+    values = lengths.tolist()
+    order = sorted(range(len(values)), key=values.__getitem__)
+    for n, group in groupby(order, key=values.__getitem__):
+        rows = list(group)
+        neighbours = rows[-1] - rows[0] + 1 == len(rows)
+        if n:
+            yield n, slice(rows[0], rows[-1] + 1) if neighbours else rows
 
 
 def at_own_length(
@@ -42,12 +57,9 @@ def at_own_length(
     Tensor of shape (batch, length, width)
         Zero beyond each row's length.
     """
-    distinct = lengths.unique().tolist()
-    if distinct == [x.shape[1]]:
-        return transform(x, *per_row)
     out = torch.zeros_like(x)
-    for n in distinct:
-        if n:
-            rows = (lengths == n).nonzero().squeeze(1).to(x.device)
-            out[rows, :n] = transform(x[rows, :n], *(t[rows] for t in per_row)).to(x.dtype)
+    for n, rows in groups_of_equal_length(lengths):
+        if n == x.shape[1] and isinstance(rows, slice) and rows == slice(0, len(x)):
+            return transform(x, *per_row).to(x.dtype)
+        out[rows, :n] = transform(x[rows, :n], *(t[rows] for t in per_row)).to(x.dtype)
     return out

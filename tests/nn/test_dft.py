@@ -19,11 +19,11 @@ def part(request):
     return request.param
 
 
-@pytest.fixture(params=["groups", "batched"])
+@pytest.fixture(params=["fft", "matmul"])
 def route(request, monkeypatch):
     """Take the way of a CPU, or the one of a GPU wherever we are."""
-    if request.param == "batched":
-        monkeypatch.setattr(dft, "sequence_route", lambda length, device_type: "batched")
+    if request.param == "matmul":
+        monkeypatch.setattr(dft, "choose_route", lambda *_: "matmul")
     return request.param
 
 
@@ -72,13 +72,13 @@ def test_any_width(width, orthonormal, route, part):
     width=st.integers(1, 20),
     orthonormal=st.booleans(),
     part=st.sampled_from(["real", "hartley"]),
-    batched=st.booleans(),
+    matmul=st.booleans(),
     seed=st.integers(0, 99),
 )
-def test_each_row_at_its_own_length(lengths, width, orthonormal, part, batched, seed):
+def test_each_row_at_its_own_length(lengths, width, orthonormal, part, matmul, seed):
     with pytest.MonkeyPatch.context() as patch:
-        if batched:
-            patch.setattr(dft, "sequence_route", lambda length, device_type: "batched")
+        if matmul:
+            patch.setattr(dft, "choose_route", lambda *_: "matmul")
         x = normal(len(lengths), 40, width, seed=seed)
         y = real_dft2(x, torch.tensor(lengths), orthonormal=orthonormal, part=part)
     reference = expected(x, lengths, orthonormal, part)
