@@ -7,7 +7,6 @@ from .heads import DocumentClassifier
 from .mixing import (
     MIXERS,
     ComplexFourierMixer,
-    FixedMixer,
     FourierMixer,
     FractionalMixer,
     HartleyMixer,
@@ -23,7 +22,6 @@ __all__ = [
     "DocumentClassifier",
     "Encoder",
     "EncoderConfig",
-    "FixedMixer",
     "FourierMixer",
     "FractionalMixer",
     "HartleyMixer",

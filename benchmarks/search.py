@@ -1,0 +1,116 @@
+"""What a grid search over depth and width costs beyond the fits it is made of.
+
+GridSearchCV over depth {1, 2, 4} x width {64, 128, 256}, 3 folds, 2 epochs, on 8,000 rows of
+ag_news, with Pipeline([tokens, clf], memory=...), so that each fold is tokenized once. Compared:
+
+- the search, one job on all threads;
+- the sum of its parts: each candidate fitted and scored once a fold, on ready tokens;
+- the search, one job held to one thread;
+- the search with n_jobs=2.
+
+Each runs in a process of its own. How often the tokenizer was fitted is counted.
+
+Writes search.{md,csv} under benchmarks/results. A row that the CSV holds is not measured again,
+whatever has changed in the code: use --again.
+
+For instance:
+  python benchmarks/search.py
+  python benchmarks/search.py --rows 900
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from common import (
+    Rows,
+    add_data_options,
+    in_own_process,
+    load,
+    make_parser,
+    notes,
+    start,
+    table,
+    write_report,
+)
+
+GRID = {"depth": [1, 2, 4], "width": [64, 128, 256]}
+FOLDS, EPOCHS = 3, 2
+WAYS = {
+    "search": "GridSearchCV, n_jobs=1",
+    "parts": "its fits and scores alone, on ready tokens",
+    "one thread": "GridSearchCV, n_jobs=1, one thread",
+    "two jobs": "GridSearchCV, n_jobs=2",
+}
+
+
+def measure(way: str, folder: Path, settings: dict[str, Any]) -> dict[str, float]:
+    import torch
+    from sklearn.model_selection import GridSearchCV, ParameterGrid, StratifiedKFold
+    from sklearn.pipeline import Pipeline
+
+    from skfnet import FNetClassifier, TextTokenizer
+
+    torch.set_num_threads(1 if way == "one thread" else settings["threads"])
+    texts, labels, _, _ = load(folder, "ag_news", "validation", limit=settings["rows"])
+    folds = StratifiedKFold(FOLDS)
+    clf = FNetClassifier(max_epochs=EPOCHS, random_state=0, device="cpu")
+    clf.fit(texts[:200], labels[:200])  # libraries are loaded
+    if way == "parts":
+        seconds = 0.0
+        for train, test in folds.split(texts, labels):
+            tokenizer = TextTokenizer().fit([texts[i] for i in train])
+            inside, outside = (tokenizer.transform([texts[i] for i in r]) for r in (train, test))
+            for parameters in ParameterGrid(GRID):
+                begin = time.perf_counter()
+                clf.set_params(**parameters).fit(inside, [labels[i] for i in train])
+                clf.score(outside, [labels[i] for i in test])
+                seconds += time.perf_counter() - begin
+        return {"seconds": seconds}
+    with tempfile.TemporaryDirectory() as cache:
+        search = GridSearchCV(
+            Pipeline([("tokens", TextTokenizer()), ("clf", clf)], memory=cache),
+            {f"clf__{name}": values for name, values in GRID.items()},
+            cv=folds,
+            refit=False,
+            n_jobs=2 if way == "two jobs" else 1,
+        )
+        begin = time.perf_counter()
+        search.fit(texts, labels)
+        seconds = time.perf_counter() - begin
+        stored = len(list(Path(cache).rglob("output.pkl")))
+    return {"seconds": seconds, "tokenized": stored}
+
+
+def main() -> None:
+    parser = make_parser(__doc__)
+    add_data_options(parser)
+    parser.add_argument("--rows", type=int, default=8000, metavar="N")
+    args = start(parser)
+    rows = Rows(args.results / "search.csv", again=args.again)
+    settings = {"rows": args.rows, "threads": args.threads}
+    found = {
+        way: rows.get({"way": way, **settings}, in_own_process, measure, way, args.data, settings)
+        for way in WAYS
+    }
+    whole = found["search"]["seconds"]
+    lines = [
+        [WAYS[w], f"{r['seconds']:.0f}", f"{r['seconds'] / whole:.2f}"] for w, r in found.items()
+    ]
+    n_fits = FOLDS * len(GRID["depth"]) * len(GRID["width"])
+    write_report(
+        args.results / "search.md",
+        "Grid search",
+        rows.machine,
+        f"{args.rows:,} rows of ag_news, {FOLDS} folds, {EPOCHS} epochs, {n_fits} fits, "
+        f"{args.threads} threads; the texts were tokenized {found['search']['tokenized']} times.",
+        table(["", "seconds", "beside the search"], lines),
+        notes(["ag_news"]),
+    )
+
+
+if __name__ == "__main__":
+    main()
