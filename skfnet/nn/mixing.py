@@ -100,7 +100,7 @@ class FixedMixer(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Mix x (batch, length, width) at each row's own length."""
-        return at_own_length(partial(_in_float, self.transform), x, lengths)
+        return at_own_length(self.transform, x, lengths)
 
 
 class ComplexFourierMixer(nn.Module):
@@ -113,7 +113,7 @@ class ComplexFourierMixer(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Mix x (batch, length, width) at each row's own length."""
-        return at_own_length(partial(_in_float, self._transform), x, lengths)
+        return at_own_length(self._transform, x, lengths)
 
     def _transform(self, x: Tensor) -> Tensor:
         spectrum = torch.fft.fft2(x, dim=(1, 2), norm=self.norm)
@@ -132,7 +132,7 @@ class FractionalMixer(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Mix x (batch, length, width) at each row's own length."""
-        return at_own_length(partial(_in_float, self._transform), x, lengths)
+        return at_own_length(self._transform, x, lengths)
 
     def _transform(self, x: Tensor) -> Tensor:
         sequence, hidden = self.orders.to(x.dtype).unbind()
@@ -203,11 +203,6 @@ class RandomMixer(LinearMixer):
         """Mix x (batch, length, width); what stands beyond a row's length is never read."""
         scale = (len(self.sequence) / lengths.clamp(min=1).to(x)).sqrt()
         return super().forward(x, lengths) * scale[:, None, None]
-
-
-def _in_float(transform: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Transform in float32 where x has half of its digits: there is no bfloat16 FFT."""
-    return transform(x.float()).to(x.dtype) if x.dtype.itemsize == 2 else transform(x)
 
 
 def _fft_norm(config: EncoderConfig) -> str:

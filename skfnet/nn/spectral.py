@@ -70,15 +70,14 @@ class SpectralMixer(nn.Module):
     def _filtered(self, x: Tensor, filters: Tensor) -> Tensor:
         """Filter rows x (rows, n, width) by filters (rows, heads, anchors, 2)."""
         n = x.shape[1]
-        single = x.float() if x.dtype.itemsize == 2 else x  # there is no bfloat16 FFT
-        spectrum = torch.fft.rfft(single, n=2 * n, dim=1, norm="ortho")
+        spectrum = torch.fft.rfft(x, n=2 * n, dim=1, norm="ortho")
         spectrum = spectrum.unflatten(-1, (self.n_heads, -1))  # (rows, n + 1, heads, units)
-        here = torch.einsum("fa,rhac->crfh", _interpolation(n + 1, single), filters.to(single))
+        here = torch.einsum("fa,rhac->crfh", _interpolation(n + 1, x), filters)
         spectrum = _mod_relu(
             spectrum * here[0, ..., None] + here[1, ..., None],
             self.threshold.unflatten(0, (self.n_heads, -1)),
         )
-        return torch.fft.irfft(spectrum.flatten(2), n=2 * n, dim=1, norm="ortho")[:, :n].to(x.dtype)
+        return torch.fft.irfft(spectrum.flatten(2), n=2 * n, dim=1, norm="ortho")[:, :n]
 
 
 def _mod_relu(z: Tensor, threshold: Tensor) -> Tensor:

@@ -215,7 +215,7 @@ def test_each_row_at_its_own_length_whatever_stands_beyond(name, lengths, seed):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_gradients(name):
-    mixer, _, _ = built(name, width=6)
+    mixer, _, _ = built(name, width=6, max_length=7)
     mixer = mixer.double()
     lengths = torch.tensor([5, 3, 1])
     x = normal(3, 5, 6, dtype=torch.float64).requires_grad_()
