@@ -3,7 +3,8 @@
 Every model is an encoder of the same depth, width and vocabulary, in training mode with the same
 dropout, on batches of the same number of tokens, all rows equally long. In each round every model
 of a group takes one step (zeroed gradients, forward, backward of the mean square; no optimizer),
-so that the machine's moods meet all of them; shown are medians of the rounds' ratios. "none" is
+in an order that moves on by one from round to round, so that the machine's moods meet all of them;
+shown are medians of the rounds' ratios. "none" is
 the same encoder without mixing. Bigram embeddings are off: they have nothing to do with mixing.
 
 "transformers FNet" and "transformers BERT" are FNetModel and BertModel (fused attention kernel, no
@@ -38,6 +39,7 @@ GROUPS = {
         "spectral",
     ),
 }
+THEIRS = ("FNetModel", "BertModel")
 SHOWN = {
     "published": "fourier, as published",
     "FNetModel": "transformers FNet",
@@ -50,7 +52,7 @@ def encoder(name: str, length: int, depth: int, width: int) -> tuple[Any, Callab
     from skfnet.nn import Encoder, EncoderConfig
 
     sizes = {"vocab_size": VOCABULARY, "width": width, "depth": depth, "max_length": length}
-    if name in ("FNetModel", "BertModel"):
+    if name in THEIRS:
         model = theirs(name, length, depth, width)
         return model, lambda ids, lengths: model(ids).last_hidden_state
     if name == "published":
@@ -84,7 +86,7 @@ def measure(settings: dict[str, Any], rounds: int) -> dict[str, float]:
     device = torch.device(settings["device"])
     length, n_rows = settings["length"], max(settings["tokens"] // settings["length"], 1)
     ids = torch.randint(VOCABULARY, (n_rows, length), device=device)
-    lengths = torch.full((n_rows,), length)
+    lengths = torch.full((n_rows,), length, device=device)
     bfloat16 = partial(
         torch.autocast, device.type, torch.bfloat16, settings["precision"] == "bfloat16"
     )
@@ -104,11 +106,11 @@ def measure(settings: dict[str, Any], rounds: int) -> dict[str, float]:
         model, function = encoder(name, length, settings["depth"], settings["width"])
         models[name] = model.to(device).train(), function
         step(*models[name])
-    return {
-        f"{name}:{i}": step(*models[name])
-        for i in range(rounds if settings["group"] == "main" else max(rounds // 3, 3))
-        for name in models
-    }
+    names, found = list(models), {}
+    for i in range(rounds if settings["group"] == "main" else max(rounds // 3, 3)):
+        for name in names[i % len(names) :] + names[: i % len(names)]:
+            found[f"{name}:{i}"] = step(*models[name])
+    return found
 
 
 def seconds(row: dict[str, Any], name: str) -> list[float]:
@@ -128,21 +130,30 @@ def main() -> None:
     add("--tokens", type=int, default=8192, metavar="N", help="tokens a batch")
     add("--depth", type=int, default=4)
     add("--width", type=int, default=256)
-    add("--rounds", type=int, default=15, metavar="N", help="a fifth of it for rare mixers")
+    add("--rounds", type=int, default=15, metavar="N", help="a third of it for rare mixers")
     add("--device", default="cpu")
     add("--precision", choices=("float32", "bfloat16"), default="float32")
     args = start(parser)
-    name = "mixing" if args.device == "cpu" else f"mixing_{args.device}"
+    name = "mixing" if args.device == "cpu" else f"mixing_{args.device}_{args.precision}"
     rows = Rows(args.results / f"{name}.csv", again=args.again)
     names = ("tokens", "depth", "width", "device", "threads", "precision")
     found = {}
     for group in GROUPS:
         for length in args.lengths:
             settings = {"group": group, "length": length, **{k: vars(args)[k] for k in names}}
+            settings["gpu"] = gpu_name(args.device)
             found[group, length] = rows.get(
                 settings, in_own_process, measure, settings, args.rounds
             )
     report(args, name, rows.machine, found)
+
+
+def gpu_name(device: str) -> str:
+    if device == "cpu":
+        return ""
+    import torch
+
+    return torch.cuda.get_device_name(device)
 
 
 def report(args: Any, name: str, machine: str, found: dict[tuple[str, int], Any]) -> None:
@@ -158,7 +169,7 @@ def report(args: Any, name: str, machine: str, found: dict[tuple[str, int], Any]
         [f"{SHOWN.get(a, a)}, times {SHOWN[b]}"]
         + [f"{ratio(found['main', n], b, a):.2f}" for n in lengths]
         for a in ("fourier", "published")
-        for b in ("FNetModel", "BertModel")
+        for b in THEIRS
     ]
     none = {n: median(seconds(found["main", n], "none")) for n in lengths}
     speed = [
@@ -202,13 +213,13 @@ def report(args: Any, name: str, machine: str, found: dict[tuple[str, int], Any]
     left.plot([], [], color="grey", alpha=0.4, label="other mixers")
     left.set(xscale="log", yscale="log", xlabel="tokens a row", ylabel="time beside no mixing")
     left.legend(fontsize=8)
-    for other in ("FNetModel", "BertModel"):
-        values = [ratio(found["main", n], other, "fourier") for n in lengths]
-        right.plot(lengths, values, marker="o", label=f"beside {SHOWN[other]}")
+    for color, other in zip(("C0", "C1"), THEIRS, strict=True):
+        for ours, style in (("fourier", "-"), ("published", ":")):
+            values = [ratio(found["main", n], other, ours) for n in lengths]
+            label = f"{SHOWN.get(ours, ours)}, beside {SHOWN[other]}"
+            right.plot(lengths, values, style, color=color, marker="o", ms=4, label=label)
     right.axhline(1, color="grey", lw=1)
-    right.set(
-        xscale="log", xlabel="tokens a row", ylabel="training speed of fourier", ylim=(0, None)
-    )
+    right.set(xscale="log", xlabel="tokens a row", ylabel="times as fast", ylim=(0, None))
     right.legend(fontsize=8)
     made.savefig(args.results / f"{name}.png", dpi=150)
 

@@ -19,7 +19,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from .ragged import beyond, groups_of_equal_length
+from .ragged import groups_of_equal_length, without_padding
 
 __all__ = ["choose_route", "real_dft2"]
 
@@ -134,9 +134,10 @@ def _by_matmul(x: Tensor, lengths: Tensor, orthonormal: bool, part: str) -> Tens
     half = width // 2 + 1
     # A compiler traces the making of the table and warns of caches.
     table_for = _hidden_table if torch.compiler.is_compiling() else _kept_hidden_table
-    kept = x.masked_fill(beyond(x, lengths), 0)
-    hidden = kept @ table_for(width, orthonormal, x.dtype, x.device)  # (batch, length, width)
-    tables = _sequence_tables(x.shape[1], lengths.to(x.device), orthonormal, part)
+    table = table_for(width, orthonormal, x.dtype, x.device)
+    hidden = without_padding(x, lengths) @ table  # (batch, length, width)
+    exact = torch.float64 if x.dtype == torch.float64 else torch.float32
+    tables = _sequence_tables(x.shape[1], lengths.to(x.device), orthonormal, part, exact)
     even, odd = (table.to(hidden.dtype) for table in tables)
     even, odd = even @ hidden[..., :half], odd @ hidden[..., half:]
     # Column l is even[l] - odd[l]; column width - l, its mirror image, even[l] + odd[l].
@@ -149,14 +150,14 @@ def _by_matmul(x: Tensor, lengths: Tensor, orthonormal: bool, part: str) -> Tens
 
 
 def _sequence_tables(
-    length: int, lengths: Tensor, orthonormal: bool, part: str
+    length: int, lengths: Tensor, orthonormal: bool, part: str, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
     """Give the left factors of x C_d and x S_d, (batch, length, length), zero beyond each row."""
     position = torch.arange(length, device=lengths.device)
     inside = position < lengths[:, None]  # (batch, length)
     n = lengths.clamp(min=1)[:, None, None]
-    angle = (position[:, None] * position % n).to(torch.float32) / n * (2 * math.pi)
-    weight = (inside[:, :, None] & inside[:, None, :]).to(torch.float32)
+    angle = (position[:, None] * position % n).to(dtype) / n * (2 * math.pi)
+    weight = (inside[:, :, None] & inside[:, None, :]).to(dtype)
     if orthonormal:
         weight = weight / n.sqrt()
     cosine, sine = angle.cos() * weight, angle.sin() * weight

@@ -117,7 +117,8 @@ class ComplexFourierMixer(nn.Module):
 
     def _transform(self, x: Tensor) -> Tensor:
         spectrum = torch.fft.fft2(x, dim=(1, 2), norm=self.norm)
-        return self.projection(torch.cat([spectrum.real, spectrum.imag], dim=-1))
+        parts = torch.cat([spectrum.real, spectrum.imag], dim=-1)
+        return self.projection(parts.to(self.projection.weight.dtype)).to(x.dtype)
 
 
 class FractionalMixer(nn.Module):

@@ -60,8 +60,24 @@ def at_own_length(
     """
     # There is no FFT of 16 bits.
     inputs = [t.float() if t.dtype.itemsize == 2 else t for t in (x, *per_row)]
-    out = torch.zeros_like(inputs[0])
-    for n, rows in groups_of_equal_length(lengths):
-        group, *others = (t[rows] for t in inputs)
-        out[rows, :n] = transform(group[:, :n], *others)
-    return out.to(x.dtype)
+    groups = list(groups_of_equal_length(lengths))
+    if groups == [(x.shape[1], slice(0, len(x)))]:
+        return transform(*inputs).to(x.dtype)
+    # All tokens are taken and put back at once: to cut a batch group by group would cost a
+    # gradient of the batch's size for each group.
+    flat, others = inputs[0].flatten(0, 1), inputs[1:]
+    rows = [torch.arange(len(x), device=x.device)[rows] for _, rows in groups]
+    places = [
+        (of_group[:, None] * x.shape[1] + torch.arange(n, device=x.device)).flatten()
+        for (n, _), of_group in zip(groups, rows, strict=True)
+    ]
+    if not places:
+        return torch.zeros_like(x)
+    place = torch.cat(places)
+    parts = flat[place].split([len(p) for p in places])
+    transformed = [
+        transform(part.unflatten(0, (-1, n)), *(t[of_group] for t in others)).flatten(0, 1)
+        for part, (n, _), of_group in zip(parts, groups, rows, strict=True)
+    ]
+    out = torch.zeros_like(flat).index_copy(0, place, torch.cat(transformed))
+    return out.view(x.shape).to(x.dtype)

@@ -26,10 +26,10 @@ def dct(x: Tensor, dim: int) -> Tensor:
     n = x.shape[dim]
     x = x.movedim(dim, -1)
     spectrum = torch.fft.fft(torch.cat([x[..., ::2], x[..., 1::2].flip(-1)], dim=-1))
-    angle = torch.arange(n, device=x.device, dtype=torch.float64) * (-math.pi / (2 * n))
+    angle = torch.arange(n, dtype=torch.float64) * (-math.pi / (2 * n))
     scale = torch.full_like(angle, math.sqrt(2 / n))
     scale[0] = math.sqrt(1 / n)
-    rotation = torch.polar(scale, angle).to(spectrum.dtype)
+    rotation = torch.polar(scale, angle).to(spectrum.dtype).to(x.device)  # some have no float64
     return (spectrum * rotation).real.movedim(-1, dim)
 
 

@@ -1,5 +1,7 @@
 """real_dft2 against NumPy's FFT in float64."""
 
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -7,10 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skfnet.nn import dft
-from skfnet.nn.dft import real_dft2
+from skfnet.nn.dft import choose_route, real_dft2
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
-# Around 384 the sequence axis goes over from a matrix product to an FFT.
 LENGTHS = [1, 2, 3, 4, 7, 8, 31, 64, 97, 100, 256, 383, 384, 385, 397, 512, 1000, 2048, 4096]
 
 
@@ -21,9 +22,8 @@ def part(request):
 
 @pytest.fixture(params=["fft", "matmul"])
 def route(request, monkeypatch):
-    """Take the way of a CPU, or the one of a GPU wherever we are."""
-    if request.param == "matmul":
-        monkeypatch.setattr(dft, "choose_route", lambda *_: "matmul")
+    """Take one way or the other, whatever machine this is."""
+    monkeypatch.setattr(dft, "choose_route", lambda *_: request.param)
     return request.param
 
 
@@ -94,11 +94,11 @@ def test_long_and_short_rows_share_a_batch(route, part):
     assert largest_error(y, expected(x, lengths, True, part)) <= 1e-5
 
 
-def test_float64_is_exact():
+def test_float64_is_exact(route, part):
     lengths = [5, 97, 500]
     x = normal(3, 500, 9, dtype=torch.float64)
-    y = real_dft2(x, torch.tensor(lengths), orthonormal=False)
-    assert largest_error(y, expected(x, lengths, False)) <= 1e-12
+    y = real_dft2(x, torch.tensor(lengths), orthonormal=False, part=part)
+    assert largest_error(y, expected(x, lengths, False, part)) <= 1e-12
 
 
 def test_what_stands_beyond_a_row_is_never_read(route):
@@ -129,12 +129,30 @@ def test_gradient_and_its_gradient(length, width, orthonormal, route, part):
 
 
 def test_nothing_is_kept_for_the_backward_pass(route, part):
-    kept = []
-    x = normal(2, 30, 8).requires_grad_()
-    with torch.autograd.graph.saved_tensors_hooks(kept.append, lambda tensor: tensor):
-        y = real_dft2(x, torch.tensor([30, 7]), part=part)
-    assert not kept
+    start = normal(2, 30, 8).requires_grad_()
+    x = start * 1  # no leaf: it goes when nobody keeps it
+    y = real_dft2(x, torch.tensor([30, 7]), part=part)
+    gone = weakref.ref(x)
+    del x
+    assert gone() is None
+    kept = [value for value in y.grad_fn.choices if torch.is_tensor(value)]
+    assert not any(tensor.is_floating_point() for tensor in kept)
+    assert not y.grad_fn.saved_tensors
     y.sum().backward()
+
+
+@pytest.mark.parametrize(
+    ("length", "device", "dtype", "route"),
+    [
+        (1, "cpu", torch.float32, "fft"),
+        (4096, "cpu", torch.bfloat16, "fft"),
+        (512, "cuda", torch.float32, "matmul"),
+        (512, "cuda", torch.bfloat16, "matmul"),
+        (4096, "cuda", torch.float32, "fft"),
+    ],
+)
+def test_the_route_is_a_matter_of_length_and_machine(length, device, dtype, route):
+    assert choose_route(length, 128, device, dtype) == route
 
 
 def test_orthonormal_keeps_the_size_and_is_half_of_a_whole():
@@ -144,7 +162,7 @@ def test_orthonormal_keeps_the_size_and_is_half_of_a_whole():
     assert y.square().mean() / x.square().mean() == pytest.approx(0.5, rel=0.05)
 
 
-def test_tables_made_while_predicting_serve_training():
+def test_tables_made_while_predicting_serve_training(route):
     with torch.inference_mode():
         real_dft2(normal(1, 53, 14), torch.tensor([53]))
     x = normal(1, 53, 14).requires_grad_()
@@ -153,7 +171,7 @@ def test_tables_made_while_predicting_serve_training():
 
 
 @pytest.mark.parametrize("lengths", [[50, 20], [400, 400], [400, 20]])
-def test_bfloat16_is_close_forward_and_backward(lengths, part):
+def test_bfloat16_is_close_forward_and_backward(lengths, route, part):
     x = normal(2, lengths[0], 32).requires_grad_()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         y = real_dft2(x, torch.tensor(lengths), part=part)

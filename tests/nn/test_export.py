@@ -49,6 +49,15 @@ def test_one_graph_gives_the_same_values_and_gradients(model, bfloat16, toleranc
     torch.testing.assert_close(compiled(*other), model(*other), atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.slow
+def test_the_default_compiler_takes_it_in_one_graph(model):
+    torch._dynamo.reset()
+    expected = results(model, model, False)
+    got = results(torch.compile(model, fullgraph=True), model, False)
+    for ours, theirs in zip(expected, got, strict=True):
+        assert (ours - theirs).norm() <= 1e-5 * ours.norm()
+
+
 def test_the_graph_knows_no_complex_number(model):
     graph = torch.export.export(model, rows([20, 7, 13])).graph
     dtypes = {
