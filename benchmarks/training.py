@@ -5,8 +5,8 @@ tokenize, cut at the same length and train one epoch with AdamW: the same batch 
 dropout, threads and learning rate. FNetClassifier transforms each document at its own length. The
 loop trains FNetForSequenceClassification, written as its users write it: shuffled batches, each
 padded to its longest document. "sorted loop" is the same with batches of documents of like length;
-"our encoder" is that loop with skfnet's own encoder at FNet's published choices, which computes what
-theirs does but for the padding. FNetClassifier's default model is not the same: ReLU for GELU, one
+"our encoder" is that loop with skfnet's own encoder at FNet's published choices, which computes
+what theirs does but for the padding. FNetClassifier's default model is not the same: ReLU for GELU, one
 LayerNorm a block for two, no projection after the embeddings; but hashed bigram embeddings, label
 smoothing and a schedule.
 
