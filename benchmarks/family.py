@@ -4,8 +4,9 @@ For each model and data set: accuracy, seconds to fit, peak memory of the proces
 weights, of an FNetClassifier that differs in `mixer`, `attention_layers` and `attention_layout`
 alone. Hybrids are "fourier" with attention in half of their blocks. Scored on a stratified 15 % of
 the training file (on generated documents for listops, on a split of scikit-learn's digits), never
-on a test file, so that a mixer may be chosen by this table. A document of `digits` is an image as 64 words, a
-pixel's brightness each; one of `listops` a nested expression (skfnet.datasets.make_listops).
+on a test file, so that a mixer may be chosen by this table. A document of `digits` is an image as
+64 words, a pixel's brightness each; one of `listops` a nested expression
+(skfnet.datasets.make_listops).
 
 Writes family.{md,csv,png} under benchmarks/results. Rows are measured set by set and seed by seed;
 the report shows what there is. A row that the CSV holds is not measured again, whatever has changed

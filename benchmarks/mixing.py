@@ -4,8 +4,8 @@ Every model is an encoder of the same depth, width and vocabulary, in training m
 dropout, on batches of the same number of tokens, all rows equally long. In each round every model
 of a group takes one step (zeroed gradients, forward, backward of the mean square; no optimizer),
 in an order that moves on by one from round to round, so that the machine's moods meet all of them;
-shown are medians of the rounds' ratios. "none" is
-the same encoder without mixing. Bigram embeddings are off: they have nothing to do with mixing.
+shown are medians of the rounds' ratios. "none" is the same encoder without mixing. Bigram
+embeddings are off: they have nothing to do with mixing.
 
 "transformers FNet" and "transformers BERT" are FNetModel and BertModel (fused attention kernel, no
 dropout of attention weights, as here) of the `transformers` library, without pooler. "fourier, as

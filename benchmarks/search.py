@@ -141,8 +141,8 @@ def main() -> None:
         rows.machine,
         f"{args.rows:,} rows of ag_news, {FOLDS} folds, {EPOCHS} epochs, {n_fits} fits, "
         f"{args.threads} threads. The search learned {found['search']['vocabularies']} "
-        f"vocabularies and tokenized {found['search']['documents']:,} documents: those of each training part "
-        "once, those held out once a candidate.",
+        f"vocabularies and tokenized {found['search']['documents']:,} documents: those of each "
+        "training part once, those held out once a candidate.",
         table(["", "seconds"], lines),
         table(["ratio of seconds", "", "bar"], ratios),
         notes(["ag_news"]),

@@ -6,9 +6,9 @@ dropout, threads and learning rate. FNetClassifier transforms each document at i
 loop trains FNetForSequenceClassification, written as its users write it: shuffled batches, each
 padded to its longest document. "sorted loop" is the same with batches of documents of like length;
 "our encoder" is that loop with skfnet's own encoder at FNet's published choices, which computes
-what theirs does but for the padding. FNetClassifier's default model is not the same: ReLU for GELU, one
-LayerNorm a block for two, no projection after the embeddings; but hashed bigram embeddings, label
-smoothing and a schedule.
+what theirs does but for the padding. FNetClassifier's default model is not the same: ReLU for
+GELU, one LayerNorm a block for two, no projection after the embeddings; but hashed bigram
+embeddings, label smoothing and a schedule.
 
 Each runs in a process of its own; its memory is the process's peak, and by how much that exceeds
 what it held once the libraries were loaded. The sides take turns; ratios are medians over the
