@@ -19,7 +19,7 @@ import time
 from statistics import median
 from typing import Any
 
-from common import Rows, in_own_process, make_parser, start, table, write_report
+from common import Rows, make_parser, start, table, write_report
 
 LENGTHS = (16, 32, 64, 127, 128, 256, 509, 512, 1024, 2048)
 WIDTHS = (64, 128, 256, 768)
@@ -73,7 +73,7 @@ def main() -> None:
                     "precision": args.precision,
                     "threads": args.threads,
                 }
-                row = rows.get(settings, in_own_process, measure, settings, args.repeats)
+                row = rows.get(settings, measure, settings, args.repeats)
                 cells.append(f"{row['matmul_ms'] / row['fft_ms']:.1f}")
             lines.append([kind, width, *cells])
     write_report(
