@@ -130,7 +130,7 @@ def main() -> None:
     add("--tokens", type=int, default=8192, metavar="N", help="tokens a batch")
     add("--depth", type=int, default=4)
     add("--width", type=int, default=256)
-    add("--rounds", type=int, default=15, metavar="N", help="a third of it for rare mixers")
+    add("--rounds", type=int, default=9, metavar="N", help="a third of it for rare mixers")
     add("--device", default="cpu")
     add("--precision", choices=("float32", "bfloat16"), default="float32")
     args = start(parser)
