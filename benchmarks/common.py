@@ -32,7 +32,7 @@ NOTES = {
     "20ng_stripped": "20ng_stripped: headers, quotes and signatures removed.",
 }
 VALIDATION_SHARE = 0.15
-_THREAD_VARIABLES = (
+THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -52,10 +52,15 @@ def make_parser(doc: str) -> argparse.ArgumentParser:
     return parser
 
 
-def add_data_options(parser: argparse.ArgumentParser) -> None:
-    """Add where the data sets are, and how much of them to use."""
+def add_data_folder(parser: argparse.ArgumentParser) -> None:
+    """Add where the data sets are."""
     folder = ROOT.parent / "shared" / "data"
     parser.add_argument("--data", type=Path, default=folder, metavar="DIR", help="data sets")
+
+
+def add_data_options(parser: argparse.ArgumentParser) -> None:
+    """Add where the data sets are, and how much of them to use."""
+    add_data_folder(parser)
     parser.add_argument(
         "--limit", type=int, default=0, metavar="N", help="at most N documents a part, to try out"
     )
@@ -80,7 +85,7 @@ def start(parser: argparse.ArgumentParser) -> argparse.Namespace:
     args = parser.parse_args()
     if "data" in args and not args.data.is_dir():
         sys.exit(f"{parser.prog}: no data sets in {args.data}; name their folder with --data.")
-    for name in _THREAD_VARIABLES:
+    for name in THREAD_VARIABLES:
         os.environ[name] = str(args.threads)
     os.environ["TOKENIZERS_PARALLELISM"] = "true"
     args.results.mkdir(parents=True, exist_ok=True)

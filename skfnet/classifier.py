@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -71,8 +71,15 @@ class FNetClassifier(
         Size of the hidden states.
     feedforward_width : int or None, default=None
         Inner size of the feed-forward layers; None is ``4 * width``.
-    mixer : str, default="fourier"
-        Name of the token mixer, a key of :data:`skfnet.nn.MIXERS`.
+    mixer : str or callable, default="fourier"
+        Name of the token mixer, a key of :data:`skfnet.nn.MIXERS`: "fourier", "hartley", "dct",
+        "hadamard", "wavelet", "fourier_sequence", "fourier_hidden", "fourier_abs",
+        "fourier_complex", "fractional", "linear", "random", "none", "attention" or "spectral".
+        Or a class or function that makes a module from an :class:`~skfnet.nn.EncoderConfig`.
+    attention_layers : int, default=0
+        Number of blocks, at most `depth`, with self-attention in place of `mixer`.
+    attention_layout : {"top", "bottom", "middle", "mixed"}, default="top"
+        Which blocks these are: the last, the first, those in the middle, or spread evenly.
     dropout : float, default=0.2
         Share of hidden units dropped in training, after the embeddings and each feed-forward
         layer and before the output layer. 0 also keeps the pairs of neighbouring tokens, of
@@ -161,7 +168,9 @@ class FNetClassifier(
         "depth": [Interval(Integral, 0, None, closed="left")],
         "width": [Interval(Integral, 1, None, closed="left")],
         "feedforward_width": [Interval(Integral, 1, None, closed="left"), None],
-        "mixer": [StrOptions(MIXERS.keys())],  # a live view: mixers may be added later
+        "mixer": [StrOptions(MIXERS.keys()), callable],  # a live view: mixers may be added later
+        "attention_layers": [Interval(Integral, 0, None, closed="left")],
+        "attention_layout": [StrOptions({"top", "bottom", "middle", "mixed"})],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "pooling": [StrOptions(set(POOLINGS))],
         "max_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
@@ -190,7 +199,9 @@ class FNetClassifier(
         depth: int = 2,
         width: int = 128,
         feedforward_width: int | None = None,
-        mixer: str = "fourier",
+        mixer: str | Callable[[EncoderConfig], Any] = "fourier",
+        attention_layers: int = 0,
+        attention_layout: str = "top",
         dropout: float = 0.2,
         pooling: str = "mean",
         max_epochs: int | str = "auto",
@@ -216,6 +227,8 @@ class FNetClassifier(
         self.width = width
         self.feedforward_width = feedforward_width
         self.mixer = mixer
+        self.attention_layers = attention_layers
+        self.attention_layout = attention_layout
         self.dropout = dropout
         self.pooling = pooling
         self.max_epochs = max_epochs
@@ -259,6 +272,7 @@ class FNetClassifier(
             kind, or there is only one class.
         """
         self._validate_params()
+        self._check_attention_layers()
         estimator.check_callbacks(self)
         documents, y, weights = estimator.check_training_data(self, X, y, sample_weight)
         classes, targets = np.unique(y, return_inverse=True)
@@ -332,6 +346,7 @@ class FNetClassifier(
             Itself.
         """
         self._validate_params()
+        self._check_attention_layers()
         estimator.check_callbacks(self)
         documents, y, weights = estimator.check_training_data(self, X, y, sample_weight)
         if not self.__sklearn_is_fitted__():
@@ -436,6 +451,8 @@ class FNetClassifier(
             feedforward_width=self.feedforward_width,
             max_length=self.max_length,
             mixer=self.mixer,
+            attention_layers=self.attention_layers,
+            attention_layout=self.attention_layout,
             dropout=self.dropout,
             **({} if self.dropout else {"bigram_dropout": 0.0}),
         )
@@ -531,6 +548,13 @@ class FNetClassifier(
                 )
             weights = weights * of_class[np.searchsorted(classes, y)]
         return weights
+
+    def _check_attention_layers(self) -> None:
+        if self.attention_layers > self.depth:
+            raise InvalidParameterError(
+                f"The 'attention_layers' parameter of {type(self).__name__} must be an int in the "
+                f"range [0, depth={self.depth}]. Got {self.attention_layers} instead."
+            )
 
     def _check_several_classes(self, classes: np.ndarray) -> None:
         if len(classes) < 2:

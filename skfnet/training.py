@@ -48,7 +48,7 @@ _BETAS = (0.9, 0.98)
 # Most pairs of words are rare. With a small eps each occurrence would move a pair's vector by
 # the whole rate, however little its gradient asks for.
 _BIGRAM_EPS = 1e-4
-_WITHOUT_DECAY = ("*embeddings*", "*norm*", "*bias", "*gain")
+_WITHOUT_DECAY = ("*embeddings*", "*norm*", "*bias", "*gain", "*orders", "*threshold", "*filter")
 _SMALLEST_BATCH, LARGEST_BATCH = 8, 64
 _EPOCHS_AT_ONE_STEP = 60
 _FEWEST_EPOCHS, _MOST_EPOCHS, _FEWEST_STEPS = 3, 100, 400

@@ -86,6 +86,19 @@ def test_it_learns_real_docstrings(docstrings):
     assert score > 0.4  # of six classes
 
 
+@pytest.mark.parametrize(
+    ("layout", "mixers"), [("top", ("hartley", "attention")), ("bottom", ("attention", "hartley"))]
+)
+def test_mixer_and_attention_layers_reach_the_encoder(layout, mixers, reviews):
+    clf = small_classifier(
+        depth=2, mixer="hartley", attention_layers=1, attention_layout=layout, max_epochs=1
+    )
+    blocks = clf.fit(*reviews[:2]).encoder_.blocks
+    assert clf.encoder_.config.mixers == mixers
+    names = [type(block.mixer).__name__.removesuffix("Mixer").lower() for block in blocks]
+    assert tuple(names) == mixers
+
+
 def test_word_order_can_be_learned():
     draw = random.Random(0)
     texts, labels = [], []
@@ -950,7 +963,9 @@ OUT_OF_RANGE = {
     "depth": [(-1, r"\[0, inf\)"), (2.0, r"\[0, inf\)")],
     "width": [(0, r"\[1, inf\)"), ("wide", r"\[1, inf\)")],
     "feedforward_width": [(0, r"\[1, inf\)")],
-    "mixer": [("wavelet", "'fourier'"), (None, "'fourier'")],
+    "mixer": [("wavelets", "'fourier'"), (None, "'fourier'")],
+    "attention_layers": [(-1, r"\[0, inf\)"), (3, r"\[0, depth=2\]")],
+    "attention_layout": [("under", "'bottom'")],
     "dropout": [(1.0, r"\[0(\.0)?, 1(\.0)?\)"), (-0.1, r"\[0"), (float("nan"), r"\[0")],
     "pooling": [("sum", "'mean'")],
     "max_epochs": [(0, r"\[1, inf\)"), ("many", "'auto'"), (2.5, "'auto'"), (None, "'auto'")],

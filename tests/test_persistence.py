@@ -17,6 +17,7 @@ from samples import small_classifier
 from skops import io as skops_io
 
 from skfnet import FNetClassifier, TextTokenizer
+from skfnet.nn import MIXERS
 
 IN_A_NEW_PROCESS = """
 import sys, pickle, joblib, numpy, torch
@@ -43,6 +44,27 @@ def test_a_new_process_gives_identical_answers(kind, fitted, reviews, tmp_path):
     expected = fitted.predict(texts), fitted.predict_proba(texts), fitted.transform(texts)
     for got, answer in zip(joblib.load(tmp_path / "answers"), expected, strict=True):
         assert np.array_equal(got, answer)
+
+
+class Shift(torch.nn.Module):
+    """A mixer of the user's own: each token gets the one before it."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.full((config.width,), 0.5))
+
+    def forward(self, x, lengths):
+        return self.scale * torch.nn.functional.pad(x[:, :-1], (0, 0, 1, 0))
+
+
+@pytest.mark.parametrize("mixer", [*MIXERS, Shift])
+def test_every_mixer_learns_and_survives_saving(mixer, reviews):
+    texts, topics, others, expected = reviews
+    clf = small_classifier(mixer=mixer, depth=2, attention_layers=1, random_state=3)
+    clf.fit(texts, topics)
+    assert clf.score(others, expected) > 0.9
+    again = pickle.loads(pickle.dumps(clf))
+    assert np.array_equal(again.predict_proba(others), clf.predict_proba(others))
 
 
 def weights_and_tokenizer(clf):

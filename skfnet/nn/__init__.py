@@ -1,8 +1,31 @@
 """Fourier-mixing encoders in plain PyTorch, usable without the estimators."""
 
+from .attention import AttentionMixer
 from .config import EncoderConfig
 from .encoder import Encoder
 from .heads import DocumentClassifier
-from .mixing import MIXERS, FourierMixer
+from .mixing import (
+    MIXERS,
+    ComplexFourierMixer,
+    FourierMixer,
+    FractionalMixer,
+    HartleyMixer,
+    LinearMixer,
+    RandomMixer,
+)
+from .spectral import SpectralMixer
 
-__all__ = ["MIXERS", "DocumentClassifier", "Encoder", "EncoderConfig", "FourierMixer"]
+__all__ = [
+    "MIXERS",
+    "AttentionMixer",
+    "ComplexFourierMixer",
+    "DocumentClassifier",
+    "Encoder",
+    "EncoderConfig",
+    "FourierMixer",
+    "FractionalMixer",
+    "HartleyMixer",
+    "LinearMixer",
+    "RandomMixer",
+    "SpectralMixer",
+]

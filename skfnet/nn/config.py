@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -15,7 +16,7 @@ class EncoderConfig:
     The defaults are those that train well from scratch on small corpora: pre-norm blocks,
     an orthonormal transform with a learned gain, no LayerNorm on the embeddings (so that a
     rare word keeps a small vector instead of becoming unit-size noise).
-    :meth:`published` gives the paper's own choices.
+    :meth:`base` and :meth:`large` give the paper's own choices.
 
     Parameters
     ----------
@@ -31,8 +32,16 @@ class EncoderConfig:
         Longest row, in tokens; the size of the position table.
     n_types : int, default=2
         Number of segment types (first and second text of a pair).
-    mixer : str, default="fourier"
-        Name of the token mixer, a key of :data:`skfnet.nn.MIXERS`.
+    mixer : str or callable, default="fourier"
+        Name of the token mixer, a key of :data:`skfnet.nn.MIXERS`; or a class or function that is
+        called with the configuration and gives a module to be called as ``mixer(x, lengths)``.
+    attention_layers : int, default=0
+        Number of blocks that have self-attention in place of `mixer`.
+    attention_layout : {"top", "bottom", "middle", "mixed"}, default="top"
+        Which blocks these are: the last, the first, those in the middle, or spread evenly.
+    attention_heads : int, optional
+        Number of heads of "attention" and "spectral"; it divides `width`. When None, as many as
+        can be of at least 64 units each, at least one.
     transform_scale : {"orthonormal", "none"}, default="orthonormal"
         Whether the transform is divided by ``sqrt(length * width)``. Published weights were
         trained with "none".
@@ -79,7 +88,10 @@ class EncoderConfig:
     feedforward_width: int | None = None
     max_length: int = 512
     n_types: int = 2
-    mixer: str = "fourier"
+    mixer: str | Callable[[EncoderConfig], Any] = "fourier"
+    attention_layers: int = 0
+    attention_layout: Literal["top", "bottom", "middle", "mixed"] = "top"
+    attention_heads: int | None = None
     transform_scale: Literal["orthonormal", "none"] = "orthonormal"
     mixing_gain: float | None = 0.3
     norm: Literal["pre", "post"] = "pre"
@@ -95,8 +107,21 @@ class EncoderConfig:
     def __post_init__(self) -> None:
         for name in ("vocab_size", "width", "max_length", "n_types"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "an int >= 1")
-        for name in ("depth", "bigram_buckets"):
+        for name in ("depth", "bigram_buckets", "attention_layers"):
             _require(getattr(self, name) >= 0, name, getattr(self, name), "an int >= 0")
+        _require(
+            self.attention_layers <= self.depth,
+            "attention_layers",
+            self.attention_layers,
+            f"at most depth={self.depth}",
+        )
+        if self.attention_heads is not None:
+            _require(
+                self.attention_heads >= 1 and self.width % self.attention_heads == 0,
+                "attention_heads",
+                self.attention_heads,
+                f"a divisor of width={self.width}",
+            )
         _require(self.feedforward_size >= 1, "feedforward_width", self.feedforward_width, ">= 1")
         for name in ("dropout", "bigram_dropout"):
             _require(0.0 <= getattr(self, name) < 1.0, name, getattr(self, name), "in [0, 1)")
@@ -109,13 +134,33 @@ class EncoderConfig:
         """Inner size of the feed-forward layers, the default resolved."""
         return 4 * self.width if self.feedforward_width is None else self.feedforward_width
 
-    @classmethod
-    def published(cls, **changes: Any) -> EncoderConfig:
-        """Give the paper's choices, those the published weights were trained with.
+    @property
+    def n_heads(self) -> int:
+        """Number of attention heads, the default resolved."""
+        if self.attention_heads is not None:
+            return self.attention_heads
+        most = max(self.width // 64, 1)
+        return next(n for n in range(most, 0, -1) if self.width % n == 0)
 
-        Post-norm blocks, unnormalised transform, LayerNorm and projection after the
-        embeddings, four segment types, learned positions, no gain, no bigrams. The size is Base
-        unless `changes` says otherwise.
+    @property
+    def mixers(self) -> tuple[str | Callable[[EncoderConfig], Any], ...]:
+        """The mixer of each block, from the first to the last."""
+        k, depth = self.attention_layers, self.depth
+        places = {
+            "top": range(depth - k, depth),
+            "bottom": range(k),
+            "middle": range((depth - k) // 2, (depth - k) // 2 + k),
+            "mixed": [(i + 1) * depth // k - 1 for i in range(k)],
+        }[self.attention_layout]
+        return tuple("attention" if i in places else self.mixer for i in range(depth))
+
+    @classmethod
+    def base(cls, **changes: Any) -> EncoderConfig:
+        """Give FNet-Base, with the choices that the published weights were trained with.
+
+        12 blocks of width 768: 83 million weights with the paper's vocabulary. Post-norm blocks,
+        unnormalised transform, LayerNorm and projection after the embeddings, four segment types,
+        learned positions, no gain, no bigrams.
 
         Parameters
         ----------
@@ -148,8 +193,27 @@ class EncoderConfig:
         }
         return cls(**(fields | changes))
 
+    @classmethod
+    def large(cls, **changes: Any) -> EncoderConfig:
+        """Give FNet-Large: 24 blocks of width 1024, 237 million weights.
+
+        Parameters
+        ----------
+        **changes
+            Any field of the configuration.
+
+        Returns
+        -------
+        EncoderConfig
+            With the other choices of :meth:`base`.
+        """
+        return cls.base(**({"width": 1024, "depth": 24} | changes))
+
     def to_dict(self) -> dict[str, Any]:
-        """Give the fields as a JSON-ready dictionary; ``EncoderConfig(**d)`` reads it back."""
+        """Give the fields as a dictionary; ``EncoderConfig(**d)`` reads it back.
+
+        It is JSON-ready unless `mixer` is a callable.
+        """
         return asdict(self)
 
 
@@ -158,6 +222,7 @@ _CHOICES = {
     "norm": ("pre", "post"),
     "positions": ("learned", "none"),
     "activation": ("gelu", "relu"),
+    "attention_layout": ("top", "bottom", "middle", "mixed"),
 }
 
 

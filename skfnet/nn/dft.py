@@ -1,13 +1,14 @@
-"""The real part of the 2-D discrete Fourier transform, without a complex number where it pays.
+"""The real part of the 2-D discrete Fourier transform, and the Hartley transform, of ragged rows.
 
-For a real matrix x of n rows (tokens) and d columns (hidden units)
+For a real matrix x of n rows (tokens) and d columns (hidden units), with
+C_n[j, k] = cos(2 pi j k / n) and S_n likewise,
 
-    Re(F_n x F_d) = C_n x C_d - S_n x S_d,    C_n[j, k] = cos(2 pi j k / n), S_n likewise,
+    Re(F_n x F_d)                = C_n x C_d - S_n x S_d
+    Re(F_n x F_d) - Im(F_n x F_d) = (C_n + S_n) x C_d - (S_n - C_n) x S_d
 
-a real, linear and *symmetric* map, so the gradient is the map itself: the backward pass is one
-more forward pass and keeps nothing in memory. Along the hidden axis only the columns
-0 ... d // 2 are computed (the rest is their mirror image), which makes the two products with
-C_d and S_d together as large as one (d, d) matrix product.
+Both maps are real, linear and *symmetric*, so the gradient is the map itself: the backward pass
+is one more forward pass and keeps nothing in memory. Both need half of the columns only, since
+Y[k, d - l] is the complex conjugate of Y[n - k, l].
 """
 
 from __future__ import annotations
@@ -18,14 +19,18 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-__all__ = ["real_dft2", "sequence_route"]
+from .ragged import groups_of_equal_length, without_padding
 
-# From here on an FFT takes the place of a product with an (n, n) matrix along the sequence. The
-# crossing was estimated from operation counts, not measured: benchmarks/ has no script for it yet.
-_FFT_FROM_LENGTH = 384
+__all__ = ["choose_route", "real_dft2"]
+
+# Where groups of rows would be many small kernels, one product with a stack of tables is better,
+# as long as the tables, length x length each, are not what takes the time.
+_LONGEST_TABLE = 1024
 
 
-def real_dft2(x: Tensor, lengths: Tensor, *, orthonormal: bool = True) -> Tensor:
+def real_dft2(
+    x: Tensor, lengths: Tensor, *, orthonormal: bool = True, part: str = "real"
+) -> Tensor:
     """Transform each row of a batch at its own length: ``Re(F_sequence(F_hidden(x)))``.
 
     Parameters
@@ -37,6 +42,8 @@ def real_dft2(x: Tensor, lengths: Tensor, *, orthonormal: bool = True) -> Tensor
     orthonormal : bool, default=True
         Divide by ``sqrt(row length * width)``; without it the transform is the published,
         unnormalised one.
+    part : {"real", "hartley"}, default="real"
+        The real part, or the real minus the imaginary part, which is the Hartley transform.
 
     Returns
     -------
@@ -56,130 +63,119 @@ def real_dft2(x: Tensor, lengths: Tensor, *, orthonormal: bool = True) -> Tensor
     >>> torch.allclose(y, torch.fft.fft2(x).real)
     True
     """
-    return _RealDFT2.apply(x, lengths, orthonormal)
+    return _RealDFT2.apply(x, lengths, orthonormal, part)
 
 
 class _RealDFT2(torch.autograd.Function):
     """The transform as a function whose derivative is itself."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, lengths: Tensor, orthonormal: bool) -> Tensor:
-        ctx.lengths, ctx.orthonormal = lengths, orthonormal
-        return _transform(x, lengths, orthonormal)
+    def forward(ctx, x: Tensor, lengths: Tensor, orthonormal: bool, part: str) -> Tensor:
+        ctx.choices = lengths, orthonormal, part
+        route = choose_route(x.shape[1], x.shape[2], x.device.type, x.dtype)
+        return {"fft": _by_fft, "matmul": _by_matmul}[route](x, lengths, orthonormal, part)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
-        return _RealDFT2.apply(gradient, ctx.lengths, ctx.orthonormal), None, None
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        return _RealDFT2.apply(gradient, *ctx.choices), None, None, None
 
 
-def sequence_route(length: int, device_type: str) -> str:
-    """Say how the sequence axis is transformed: ``"matmul"``, ``"fft"`` or ``"batched"``.
+def choose_route(length: int, width: int, device_type: str, dtype: torch.dtype) -> str:
+    """Say how a batch is transformed: ``"fft"`` or ``"matmul"``.
 
-    "matmul" and "fft" go through the batch by groups of rows of equal length, which costs no
-    arithmetic on padding; "batched" is one product with a stack of tables, which keeps a GPU
-    busy where groups would be many small kernels.
+    "fft" takes rows of equal length together and puts them through torch's real FFT. "matmul" is
+    a product with cosine and sine tables, one pair for each row, and knows no complex number: it
+    compiles into one graph, exports to ONNX and runs in bfloat16.
+
+    Parameters
+    ----------
+    length, width : int
+        Longest row and number of hidden units.
+    device_type : str
+        "cpu", "cuda" or "mps".
+    dtype : torch.dtype
+        There is no FFT of 16 bits; "fft" goes through float32 then.
+
+    Returns
+    -------
+    str
+        On a CPU always "fft", which benchmarks/routes.py shows to be faster at every length and
+        width; "matmul" wherever a graph is being compiled or exported.
     """
-    if device_type != "cpu":
-        return "batched"
-    return "fft" if length >= _FFT_FROM_LENGTH else "matmul"
+    if torch.compiler.is_compiling():  # exporting is compiling too
+        return "matmul"
+    if device_type == "cpu":
+        return "fft"
+    return "matmul" if length <= _LONGEST_TABLE else "fft"
 
 
-def _transform(x: Tensor, lengths: Tensor, orthonormal: bool) -> Tensor:
-    width = x.shape[-1]
+def _by_fft(x: Tensor, lengths: Tensor, orthonormal: bool, part: str) -> Tensor:
+    half = x.shape[2] // 2 + 1
+    mirrored = slice(1, 1 + x.shape[2] - half)  # columns that come a second time, as conjugates
+    single = x.float() if x.dtype.itemsize == 2 else x
+    out = torch.zeros_like(x)
+    for n, rows in groups_of_equal_length(lengths):
+        group = single[rows, :n]
+        spectrum = torch.fft.rfft2(group, norm="ortho" if orthonormal else "backward")
+        first = second = spectrum.real
+        if part == "hartley":
+            first, second = first - spectrum.imag, first + spectrum.imag
+        # A slice of rows is a view into `out`; rows listed one by one need a place of their own.
+        into = out[rows, :n] if isinstance(rows, slice) else torch.empty_like(group)
+        into[..., :half] = first
+        into[..., half:] = second[..., mirrored].flip(1, 2).roll(1, 1)
+        if not isinstance(rows, slice):
+            out[rows, :n] = into.to(x.dtype)
+    return out
+
+
+def _by_matmul(x: Tensor, lengths: Tensor, orthonormal: bool, part: str) -> Tensor:
+    width = x.shape[2]
     half = width // 2 + 1
-    hidden = x @ _hidden_table(width, orthonormal, x.dtype, x.device)  # (batch, length, width)
-    if sequence_route(1, x.device.type) == "batched":
-        even, odd = _along_batched(hidden, lengths, half, orthonormal)
-    else:
-        even, odd = _along_groups(hidden, lengths, half, orthonormal)
-    return _join_halves(even, odd, width)
-
-
-def _join_halves(even: Tensor, odd: Tensor, width: int) -> Tensor:
-    """Column l is even[l] - odd[l]; column width - l, its mirror image, is even[l] + odd[l]."""
-    half, inner = even.shape[-1], odd.shape[-1]
-    out = even.new_empty(*even.shape[:-1], width)
+    # A compiler traces the making of the table and warns of caches.
+    table_for = _hidden_table if torch.compiler.is_compiling() else _kept_hidden_table
+    table = table_for(width, orthonormal, x.dtype, x.device)
+    hidden = without_padding(x, lengths) @ table  # (batch, length, width)
+    exact = torch.float64 if x.dtype == torch.float64 else torch.float32
+    tables = _sequence_tables(x.shape[1], lengths.to(x.device), orthonormal, part, exact)
+    even, odd = (table.to(hidden.dtype) for table in tables)
+    even, odd = even @ hidden[..., :half], odd @ hidden[..., half:]
+    # Column l is even[l] - odd[l]; column width - l, its mirror image, even[l] + odd[l].
+    out = even.new_empty(x.shape)
     out[..., :half] = even
-    out[..., half:] = even[..., 1 : 1 + inner].flip(-1)
-    out[..., 1 : 1 + inner] -= odd
+    out[..., half:] = even[..., 1 : 1 + width - half].flip(-1)
+    out[..., 1 : 1 + width - half] -= odd
     out[..., half:] += odd.flip(-1)
     return out
 
 
-def _along_groups(
-    hidden: Tensor, lengths: Tensor, half: int, orthonormal: bool
+def _sequence_tables(
+    length: int, lengths: Tensor, orthonormal: bool, part: str, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """Cosine and sine sums along the sequence, one group of equally long rows at a time."""
-    even = hidden.new_zeros(*hidden.shape[:2], half)
-    odd = hidden.new_zeros(*hidden.shape[:2], hidden.shape[-1] - half)
-    distinct = lengths.unique().tolist()
-    for n in distinct:
-        if n == 0:
-            continue
-        rows = slice(None) if len(distinct) == 1 else (lengths == n).nonzero().squeeze(1)
-        group = hidden[rows, :n]
-        transform = _fft_sums if sequence_route(n, hidden.device.type) == "fft" else _matmul_sums
-        even[rows, :n], odd[rows, :n] = transform(group, half, orthonormal)
-    return even, odd
-
-
-def _matmul_sums(group: Tensor, half: int, orthonormal: bool) -> tuple[Tensor, Tensor]:
-    cosine, sine = _sequence_tables(group.shape[1], orthonormal, group.dtype, group.device)
-    return cosine @ group[..., :half], sine @ group[..., half:]
-
-
-def _fft_sums(group: Tensor, half: int, orthonormal: bool) -> tuple[Tensor, Tensor]:
-    """Half of the rows from a real FFT; row n - k mirrors row k (cosine even, sine odd)."""
-    n, dtype = group.shape[1], group.dtype
-    single = group.float() if dtype.itemsize == 2 else group  # there is no bfloat16 FFT
-    spectrum = torch.fft.rfft(single, dim=1, norm="ortho" if orthonormal else "backward")
-    even, odd = spectrum.real[..., :half], -spectrum.imag[..., half:]
-    mirror = slice(1, (n - 1) // 2 + 1)
-    return (
-        torch.cat([even, even[:, mirror].flip(1)], dim=1).to(dtype),
-        torch.cat([odd, -odd[:, mirror].flip(1)], dim=1).to(dtype),
-    )
-
-
-def _along_batched(
-    hidden: Tensor, lengths: Tensor, half: int, orthonormal: bool
-) -> tuple[Tensor, Tensor]:
-    """Do the same with one (length, length) table for each row, zero outside the row."""
-    position = torch.arange(hidden.shape[1], device=hidden.device)
-    lengths = lengths.to(hidden.device)
+    """Give the left factors of x C_d and x S_d, (batch, length, length), zero beyond each row."""
+    position = torch.arange(length, device=lengths.device)
     inside = position < lengths[:, None]  # (batch, length)
     n = lengths.clamp(min=1)[:, None, None]
-    product = position[:, None] * position
-    angle = (product % n).to(torch.float32) / n * (2 * math.pi)
-    valid = (inside[:, :, None] & inside[:, None, :]).to(torch.float32)
+    angle = (position[:, None] * position % n).to(dtype) / n * (2 * math.pi)
+    weight = (inside[:, :, None] & inside[:, None, :]).to(dtype)
     if orthonormal:
-        valid = valid / n.sqrt()
-    kept = hidden.masked_fill(~inside[..., None], 0)
-    cosine, sine = (angle.cos() * valid).to(kept.dtype), (angle.sin() * valid).to(kept.dtype)
-    return cosine @ kept[..., :half], sine @ kept[..., half:]
+        weight = weight / n.sqrt()
+    cosine, sine = angle.cos() * weight, angle.sin() * weight
+    return (cosine, sine) if part == "real" else (cosine + sine, sine - cosine)
 
 
-@lru_cache(maxsize=64)
 def _hidden_table(
     width: int, orthonormal: bool, dtype: torch.dtype, device: torch.device
 ) -> Tensor:
-    """Cosines of the columns 0 ... d // 2, then sines of the columns 1 ... (d - 1) // 2."""
-    cosine, sine = _tables(width, orthonormal)
+    """Cosines of the columns 0 ... d // 2, then sines of the columns 1 ... (d - 1) // 2.
+
+    In float64 from j * k mod d: float32 angles are off by 1e-3 at d = 4,096.
+    """
+    index = torch.arange(width)
+    angle = (index[:, None] * index % width).to(torch.float64) * (2 * math.pi / width)
     half = width // 2 + 1
-    return torch.cat([cosine[:, :half], sine[:, 1 : width - half + 1]], dim=1).to(device, dtype)
+    table = torch.cat([angle.cos()[:, :half], angle.sin()[:, 1 : width - half + 1]], dim=1)
+    return (table * (width**-0.5 if orthonormal else 1)).to(device, dtype)
 
 
-@lru_cache(maxsize=2 * _FFT_FROM_LENGTH)
-def _sequence_tables(
-    length: int, orthonormal: bool, dtype: torch.dtype, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    cosine, sine = _tables(length, orthonormal)
-    return cosine.to(device, dtype), sine.to(device, dtype)
-
-
-def _tables(n: int, orthonormal: bool) -> tuple[Tensor, Tensor]:
-    """C_n and S_n in float64, from j * k mod n: float32 angles are off by 1e-3 at n = 4,096."""
-    index = torch.arange(n)
-    angle = (index[:, None] * index % n).to(torch.float64) * (2 * math.pi / n)
-    scale = n**-0.5 if orthonormal else 1.0
-    return angle.cos() * scale, angle.sin() * scale
+_kept_hidden_table = lru_cache(maxsize=64)(_hidden_table)

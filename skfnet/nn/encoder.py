@@ -6,6 +6,7 @@ arXiv 2105.03824, figure 1.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -44,7 +45,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.config = config
         self.embeddings = Embeddings(config)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
+        self.blocks = nn.ModuleList(Block(config, mixer) for mixer in config.mixers)
         self.apply(_initialise)
         if self.embeddings.bigrams is not None:
             nn.init.zeros_(self.embeddings.bigrams.table.weight)
@@ -139,20 +140,22 @@ class Block(nn.Module):
     """Mixing, then a feed-forward layer, each with a residual connection.
 
     Post-norm blocks, the paper's, have a LayerNorm after each sum. Pre-norm blocks have one
-    before the feed-forward layer only: the mixing is linear and needs none, and a token whose
-    vector is small, a rare word, stays small in what the others get of it.
+    before the feed-forward layer, and one before the mixing only where the mixer says that it
+    needs one: a linear mixing does not, and a token whose vector is small, a rare word, then
+    stays small in what the others get of it.
     """
 
-    def __init__(self, config: EncoderConfig) -> None:
+    def __init__(self, config: EncoderConfig, mixer: str | Callable[..., nn.Module]) -> None:
         super().__init__()
         self.pre_norm = config.norm == "pre"
-        self.mixer = make_mixer(config)
+        self.mixer = make_mixer(mixer, config)
         self.gain = (
             None
-            if config.mixing_gain is None
+            if config.mixing_gain is None or self.mixer is None
             else nn.Parameter(torch.tensor(float(config.mixing_gain)))
         )
-        self.mixing_norm = nn.Identity() if self.pre_norm else _layer_norm(config)
+        has_norm = not self.pre_norm or getattr(self.mixer, "needs_norm", False)
+        self.mixing_norm = _layer_norm(config) if has_norm else nn.Identity()
         self.inner = nn.Linear(config.width, config.feedforward_size)
         self.outer = nn.Linear(config.feedforward_size, config.width)
         self.feedforward_norm = _layer_norm(config)
@@ -162,17 +165,37 @@ class Block(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Map x (batch, length, width) to the same shape."""
         if self.pre_norm:
-            x = x + self._mix(x, lengths)
+            x = self._add_mixed(x, self.mixing_norm(x), lengths)
             return x + self._feed_forward(self.feedforward_norm(x))
-        x = self.mixing_norm(x + self._mix(x, lengths))
+        x = self.mixing_norm(self._add_mixed(x, x, lengths))
         return self.feedforward_norm(x + self._feed_forward(x))
 
-    def _mix(self, x: Tensor, lengths: Tensor) -> Tensor:
-        mixed = self.mixer(x, lengths)
-        return mixed if self.gain is None else mixed * self.gain
+    def _add_mixed(self, x: Tensor, to_mix: Tensor, lengths: Tensor) -> Tensor:
+        if self.mixer is None:
+            return x
+        mixed = self.mixer(to_mix, lengths)
+        return x + mixed if self.gain is None else _AddScaled.apply(x, mixed, self.gain)
 
     def _feed_forward(self, x: Tensor) -> Tensor:
         return self.dropout(self.outer(self.activation(self.inner(x))))
+
+
+class _AddScaled(torch.autograd.Function):
+    """``x + scale * y`` for a number `scale`; its gradient is a dot product, not a sum of products.
+
+    The product, as large as x, would be written and read again for one number.
+    """
+
+    @staticmethod
+    def forward(ctx, x: Tensor, y: Tensor, scale: Tensor) -> Tensor:
+        ctx.save_for_backward(y, scale)
+        return torch.addcmul(x, y, scale)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        y, scale = ctx.saved_tensors
+        of_scale = torch.dot(gradient.flatten(), y.flatten().to(gradient.dtype))
+        return gradient, (gradient * scale).to(y.dtype), of_scale.to(scale.dtype)
 
 
 def _layer_norm(config: EncoderConfig) -> nn.LayerNorm:
@@ -180,8 +203,13 @@ def _layer_norm(config: EncoderConfig) -> nn.LayerNorm:
 
 
 def _initialise(module: nn.Module) -> None:
-    """Kernels and embeddings N(0, 0.02), as in the reference implementation; biases zero."""
+    """Kernels and embeddings N(0, 0.02), as in the reference implementation; biases zero.
+
+    A mixer's own `initialise` comes after that of the layers in it.
+    """
     if isinstance(module, nn.Linear | nn.Embedding):
         nn.init.normal_(module.weight, std=_INITIAL_SD)
     if isinstance(module, nn.Linear) and module.bias is not None:
         nn.init.zeros_(module.bias)
+    if hasattr(module, "initialise"):
+        module.initialise()

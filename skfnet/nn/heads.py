@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from .config import EncoderConfig
 from .dropout import Dropout
 from .encoder import Encoder
+from .ragged import beyond, without_padding
 
 __all__ = ["POOLINGS", "DocumentClassifier"]
 
@@ -22,7 +23,7 @@ class MeanPooling(nn.Module):
 
     def forward(self, hidden: Tensor, lengths: Tensor) -> Tensor:
         """Pool (batch, length, width) to (batch, width)."""
-        total = hidden.masked_fill(_beyond(hidden, lengths), 0).sum(dim=1)
+        total = without_padding(hidden, lengths).sum(dim=1)
         return total / lengths.to(total)[:, None]
 
 
@@ -34,7 +35,7 @@ class MaxPooling(nn.Module):
 
     def forward(self, hidden: Tensor, lengths: Tensor) -> Tensor:
         """Pool (batch, length, width) to (batch, width)."""
-        return hidden.masked_fill(_beyond(hidden, lengths), -torch.inf).amax(dim=1)
+        return hidden.masked_fill(beyond(hidden, lengths), -torch.inf).amax(dim=1)
 
 
 class ClsPooling(nn.Module):
@@ -132,9 +133,3 @@ class DocumentClassifier(nn.Module):
             Logits.
         """
         return self.output(self.dropout(self.embed(ids, lengths, type_ids)))
-
-
-def _beyond(hidden: Tensor, lengths: Tensor) -> Tensor:
-    """Mask (batch, length, 1) of the places beyond each row's length."""
-    position = torch.arange(hidden.shape[1], device=hidden.device)
-    return (position >= lengths[:, None])[..., None]

@@ -6,7 +6,7 @@ from dataclasses import FrozenInstanceError, fields
 import pytest
 import torch
 
-from skfnet.nn import Encoder, EncoderConfig
+from skfnet.nn import AttentionMixer, Encoder, EncoderConfig
 from skfnet.nn.heads import ClsPooling
 
 
@@ -24,6 +24,11 @@ from skfnet.nn.heads import ClsPooling
         ("transform_scale", "unitary"),
         ("norm", "middle"),
         ("positions", "sine"),
+        ("attention_layers", -1),
+        ("attention_layers", 3),  # of two blocks
+        ("attention_layout", "under"),
+        ("attention_heads", 0),
+        ("attention_heads", 3),  # for 128 units
         ("activation", "swish"),
     ],
 )
@@ -33,7 +38,7 @@ def test_values_out_of_range_are_named(field, value):
 
 
 def test_json_and_back():
-    config = EncoderConfig.published(depth=3, width=96, mixing_gain=0.5)
+    config = EncoderConfig.base(depth=3, width=96, mixing_gain=0.5)
     assert EncoderConfig(**json.loads(json.dumps(config.to_dict()))) == config
     assert set(config.to_dict()) == {field.name for field in fields(EncoderConfig)}
 
@@ -51,13 +56,46 @@ def test_feedforward_layers_are_four_times_as_wide_unless_told():
 
 
 @pytest.mark.parametrize(
-    ("size", "parameters"),
-    [({}, 82_861_056), (dict(width=1024, depth=24), 236_945_408)],
+    ("make", "parameters"),
+    [(EncoderConfig.base, 82_861_056), (EncoderConfig.large, 236_945_408)],
     ids=["base", "large"],
 )
-def test_published_sizes(size, parameters):
+def test_published_sizes(make, parameters):
     # Both counts are those of the published checkpoints, pooler included.
-    config = EncoderConfig.published(**size)
+    config = make()
     with torch.device("meta"):
         modules = [Encoder(config), ClsPooling(config.width)]
     assert sum(p.numel() for module in modules for p in module.parameters()) == parameters
+
+
+@pytest.mark.parametrize("layout", ["top", "bottom", "middle", "mixed"])
+def test_a_hybrid_has_exactly_as_many_attention_layers_as_asked_for(layout):
+    for depth in range(8):
+        for k in range(depth + 1):
+            config = EncoderConfig(
+                vocab_size=9, width=8, depth=depth, attention_layers=k, attention_layout=layout
+            )
+            assert config.mixers.count("attention") == k
+            assert config.mixers.count("fourier") == depth - k
+    assert config.mixers == ("attention",) * 7
+
+
+@pytest.mark.parametrize(
+    ("layout", "places"),
+    [("top", [10, 11]), ("bottom", [0, 1]), ("middle", [5, 6]), ("mixed", [5, 11])],
+)
+def test_where_the_attention_layers_are(layout, places):
+    config = EncoderConfig.base(
+        vocab_size=9, width=8, attention_layers=2, attention_layout=layout, mixer="hartley"
+    )
+    assert [i for i, mixer in enumerate(config.mixers) if mixer == "attention"] == places
+    blocks = Encoder(config).blocks
+    assert [i for i, b in enumerate(blocks) if isinstance(b.mixer, AttentionMixer)] == places
+
+
+@pytest.mark.parametrize(
+    ("width", "heads"),
+    [(1, 1), (63, 1), (64, 1), (128, 2), (200, 2), (130, 2), (193, 1), (768, 12)],
+)
+def test_heads_of_64_units_where_the_width_allows(width, heads):
+    assert EncoderConfig(vocab_size=9, width=width).n_heads == heads

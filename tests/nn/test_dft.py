@@ -1,5 +1,7 @@
 """real_dft2 against NumPy's FFT in float64."""
 
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -7,28 +9,32 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skfnet.nn import dft
-from skfnet.nn.dft import real_dft2
+from skfnet.nn.dft import choose_route, real_dft2
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
-# Around 384 the sequence axis goes over from a matrix product to an FFT.
 LENGTHS = [1, 2, 3, 4, 7, 8, 31, 64, 97, 100, 256, 383, 384, 385, 397, 512, 1000, 2048, 4096]
 
 
-@pytest.fixture(params=["groups", "batched"])
-def route(request, monkeypatch):
-    """Take the way of a CPU, or the one of a GPU wherever we are."""
-    if request.param == "batched":
-        monkeypatch.setattr(dft, "sequence_route", lambda length, device_type: "batched")
+@pytest.fixture(params=["real", "hartley"])
+def part(request):
     return request.param
 
 
-def expected(x, lengths, orthonormal):
-    """Re(F F x) of each row's first `length` tokens, zero beyond them, by np.fft in float64."""
+@pytest.fixture(params=["fft", "matmul"])
+def route(request, monkeypatch):
+    """Take one way or the other, whatever machine this is."""
+    monkeypatch.setattr(dft, "choose_route", lambda *_: request.param)
+    return request.param
+
+
+def expected(x, lengths, orthonormal, part="real"):
+    """Re(F F x), or Re - Im, of each row's own tokens, zero beyond, by np.fft in float64."""
     out = np.zeros(x.shape)
     for row, n in enumerate(lengths):
         if n:
             inside = np.asarray(x[row, :n], dtype=np.float64)
-            out[row, :n] = np.fft.fft2(inside, norm="ortho" if orthonormal else None).real
+            spectrum = np.fft.fft2(inside, norm="ortho" if orthonormal else None)
+            out[row, :n] = spectrum.real - (spectrum.imag if part == "hartley" else 0)
     return out
 
 
@@ -44,18 +50,20 @@ def normal(*shape, seed=0, dtype=torch.float32):
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("orthonormal", [True, False])
 @pytest.mark.parametrize("length", LENGTHS)
-def test_one_row_of_any_length(length, orthonormal, device, route):
+def test_one_row_of_any_length(length, orthonormal, device, route, part):
     x = normal(1, length, 24)
-    y = real_dft2(x.to(device), torch.tensor([length], device=device), orthonormal=orthonormal)
-    assert largest_error(y, expected(x, [length], orthonormal)) <= 1e-5
+    y = real_dft2(
+        x.to(device), torch.tensor([length], device=device), orthonormal=orthonormal, part=part
+    )
+    assert largest_error(y, expected(x, [length], orthonormal, part)) <= 1e-5
 
 
 @pytest.mark.parametrize("orthonormal", [True, False])
 @pytest.mark.parametrize("width", [1, 2, 3, 4, 5, 16, 17, 63, 128, 768])
-def test_any_width(width, orthonormal, route):
+def test_any_width(width, orthonormal, route, part):
     x = normal(2, 21, width)
-    y = real_dft2(x, torch.tensor([21, 13]), orthonormal=orthonormal)
-    assert largest_error(y, expected(x, [21, 13], orthonormal)) <= 1e-5
+    y = real_dft2(x, torch.tensor([21, 13]), orthonormal=orthonormal, part=part)
+    assert largest_error(y, expected(x, [21, 13], orthonormal, part)) <= 1e-5
 
 
 @settings(max_examples=40)
@@ -63,33 +71,34 @@ def test_any_width(width, orthonormal, route):
     lengths=st.lists(st.integers(0, 40), min_size=1, max_size=9),
     width=st.integers(1, 20),
     orthonormal=st.booleans(),
-    batched=st.booleans(),
+    part=st.sampled_from(["real", "hartley"]),
+    matmul=st.booleans(),
     seed=st.integers(0, 99),
 )
-def test_each_row_at_its_own_length(lengths, width, orthonormal, batched, seed):
+def test_each_row_at_its_own_length(lengths, width, orthonormal, part, matmul, seed):
     with pytest.MonkeyPatch.context() as patch:
-        if batched:
-            patch.setattr(dft, "sequence_route", lambda length, device_type: "batched")
+        if matmul:
+            patch.setattr(dft, "choose_route", lambda *_: "matmul")
         x = normal(len(lengths), 40, width, seed=seed)
-        y = real_dft2(x, torch.tensor(lengths), orthonormal=orthonormal)
-    reference = expected(x, lengths, orthonormal)
+        y = real_dft2(x, torch.tensor(lengths), orthonormal=orthonormal, part=part)
+    reference = expected(x, lengths, orthonormal, part)
     np.testing.assert_allclose(y.numpy(), reference, rtol=0, atol=2e-5 * np.abs(reference).max())
     for row, n in enumerate(lengths):
         assert not y[row, n:].any()
 
 
-def test_long_and_short_rows_share_a_batch(route):
+def test_long_and_short_rows_share_a_batch(route, part):
     lengths = [1, 2, 383, 384, 385, 600, 600, 17]
     x = normal(len(lengths), 600, 10)
-    y = real_dft2(x, torch.tensor(lengths), orthonormal=True)
-    assert largest_error(y, expected(x, lengths, True)) <= 1e-5
+    y = real_dft2(x, torch.tensor(lengths), part=part)
+    assert largest_error(y, expected(x, lengths, True, part)) <= 1e-5
 
 
-def test_float64_is_exact():
+def test_float64_is_exact(route, part):
     lengths = [5, 97, 500]
     x = normal(3, 500, 9, dtype=torch.float64)
-    y = real_dft2(x, torch.tensor(lengths), orthonormal=False)
-    assert largest_error(y, expected(x, lengths, False)) <= 1e-12
+    y = real_dft2(x, torch.tensor(lengths), orthonormal=False, part=part)
+    assert largest_error(y, expected(x, lengths, False, part)) <= 1e-12
 
 
 def test_what_stands_beyond_a_row_is_never_read(route):
@@ -103,12 +112,12 @@ def test_what_stands_beyond_a_row_is_never_read(route):
 
 @pytest.mark.parametrize("orthonormal", [True, False])
 @pytest.mark.parametrize(("length", "width"), [(1, 1), (4, 6), (5, 3), (400, 2)])
-def test_gradient_and_its_gradient(length, width, orthonormal, route):
+def test_gradient_and_its_gradient(length, width, orthonormal, route, part):
     lengths = torch.tensor([length, max(1, length - 2)])
     x = normal(2, length, width, dtype=torch.float64).requires_grad_()
 
     def function(x):
-        return real_dft2(x, lengths, orthonormal=orthonormal)
+        return real_dft2(x, lengths, orthonormal=orthonormal, part=part)
 
     if length <= 100:
         assert torch.autograd.gradcheck(function, [x])
@@ -119,6 +128,33 @@ def test_gradient_and_its_gradient(length, width, orthonormal, route):
     torch.testing.assert_close(gradient, function(y), rtol=1e-6, atol=1e-6)
 
 
+def test_nothing_is_kept_for_the_backward_pass(route, part):
+    start = normal(2, 30, 8).requires_grad_()
+    x = start * 1  # no leaf: it goes when nobody keeps it
+    y = real_dft2(x, torch.tensor([30, 7]), part=part)
+    gone = weakref.ref(x)
+    del x
+    assert gone() is None
+    kept = [value for value in y.grad_fn.choices if torch.is_tensor(value)]
+    assert not any(tensor.is_floating_point() for tensor in kept)
+    assert not y.grad_fn.saved_tensors
+    y.sum().backward()
+
+
+@pytest.mark.parametrize(
+    ("length", "device", "dtype", "route"),
+    [
+        (1, "cpu", torch.float32, "fft"),
+        (4096, "cpu", torch.bfloat16, "fft"),
+        (512, "cuda", torch.float32, "matmul"),
+        (512, "cuda", torch.bfloat16, "matmul"),
+        (4096, "cuda", torch.float32, "fft"),
+    ],
+)
+def test_the_route_is_a_matter_of_length_and_machine(length, device, dtype, route):
+    assert choose_route(length, 128, device, dtype) == route
+
+
 def test_orthonormal_keeps_the_size_and_is_half_of_a_whole():
     # Unitary F: of white input the real part keeps half of the energy, on average.
     x = normal(1, 200, 128)
@@ -126,7 +162,7 @@ def test_orthonormal_keeps_the_size_and_is_half_of_a_whole():
     assert y.square().mean() / x.square().mean() == pytest.approx(0.5, rel=0.05)
 
 
-def test_tables_made_while_predicting_serve_training():
+def test_tables_made_while_predicting_serve_training(route):
     with torch.inference_mode():
         real_dft2(normal(1, 53, 14), torch.tensor([53]))
     x = normal(1, 53, 14).requires_grad_()
@@ -135,10 +171,10 @@ def test_tables_made_while_predicting_serve_training():
 
 
 @pytest.mark.parametrize("lengths", [[50, 20], [400, 400], [400, 20]])
-def test_bfloat16_is_close_forward_and_backward(lengths):
+def test_bfloat16_is_close_forward_and_backward(lengths, route, part):
     x = normal(2, lengths[0], 32).requires_grad_()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        y = real_dft2(x, torch.tensor(lengths))
-    assert largest_error(y.detach().float(), expected(x.detach(), lengths, True)) <= 0.02
+        y = real_dft2(x, torch.tensor(lengths), part=part)
+    assert largest_error(y.detach().float(), expected(x.detach(), lengths, True, part)) <= 0.02
     y.backward(y)
-    assert largest_error(x.grad, expected(y.detach().float(), lengths, True)) <= 0.02
+    assert largest_error(x.grad, expected(y.detach().float(), lengths, True, part)) <= 0.02

@@ -1,0 +1,230 @@
+"""End to end on real, ragged text: FNetClassifier beside a plain PyTorch loop over `transformers`.
+
+Both sides get the same documents of imdb as texts, learn the same vocabulary (TextTokenizer's),
+tokenize, cut at the same length and train one epoch with AdamW: the same batch size, depth, width,
+dropout, threads and learning rate. FNetClassifier transforms each document at its own length. The
+loop trains FNetForSequenceClassification, written as its users write it: shuffled batches, each
+padded to its longest document. "sorted loop" is the same with batches of documents of like length;
+"our encoder" is that loop with skfnet's own encoder at FNet's published choices, which computes
+what theirs does but for the padding. FNetClassifier's default model is not the same: ReLU for
+GELU, one LayerNorm a block for two, no projection after the embeddings; but hashed bigram
+embeddings, label smoothing and a schedule.
+
+Each runs in a process of its own; its memory is the process's peak, and by how much that exceeds
+what it held once the libraries were loaded. The sides take turns; ratios are medians over the
+repeats. Accuracy is not compared here.
+
+Writes training.{md,csv,png} under benchmarks/results. A row that the CSV holds is not measured
+again, whatever has changed in the code: use --again.
+
+For instance:
+  python benchmarks/training.py
+  python benchmarks/training.py --documents 500 --repeats 1
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from common import (
+    Rows,
+    add_data_folder,
+    figure,
+    in_own_process,
+    load,
+    make_parser,
+    start,
+    table,
+    write_report,
+)
+
+SIDES = {
+    "skfnet": "FNetClassifier",
+    "loop": "loop over transformers FNet",
+    "sorted loop": "the same, batches of like length",
+    "our encoder": "that loop over skfnet's encoder as published",
+}
+LEARNING_RATE, DROPOUT = 1e-3, 0.1
+
+
+def measure(side: str, folder: Path, settings: dict[str, Any]) -> dict[str, float]:
+    import torch
+
+    torch.set_num_threads(settings["threads"])
+    texts, labels, _, _ = load(
+        folder, "imdb", "validation", seed=settings["repeat"], limit=settings["documents"]
+    )
+    train = train_skfnet if side == "skfnet" else train_loop
+    warm_up = settings | {"depth": 1, "width": 16}
+    train(side, texts[:64], labels[:64], warm_up)  # libraries are loaded, caches are filled
+    before = peak_megabytes()
+    begin = time.perf_counter()
+    train(side, texts, labels, settings)
+    seconds = time.perf_counter() - begin
+    peak = peak_megabytes()
+    return {
+        "documents_per_second": len(texts) / seconds,
+        "peak_mb": peak,
+        "added_mb": peak - before,
+    }
+
+
+def peak_megabytes() -> float:
+    """Give the most memory this process has held."""
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # kilobytes, on Linux
+
+
+def train_skfnet(side: str, texts: list[str], labels: list[str], settings: dict[str, Any]) -> None:
+    import warnings
+
+    from skfnet import FNetClassifier
+
+    warnings.filterwarnings("ignore", message=".*documents are longer")
+    FNetClassifier(
+        max_epochs=1,
+        max_length=settings["max_length"],
+        depth=settings["depth"],
+        width=settings["width"],
+        batch_size=settings["batch_size"],
+        learning_rate=LEARNING_RATE,
+        dropout=DROPOUT,
+        random_state=settings["repeat"],
+        device="cpu",
+    ).fit(texts, labels)
+
+
+def train_loop(side: str, texts: list[str], labels: list[str], settings: dict[str, Any]) -> None:
+    import numpy as np
+    import torch
+
+    from skfnet import TextTokenizer
+
+    torch.manual_seed(settings["repeat"])
+    tokenizer = TextTokenizer().fit(texts)
+    tokens = tokenizer.encode(texts, settings["max_length"])
+    classes, targets = np.unique(labels, return_inverse=True)
+    make = our_model if side == "our encoder" else their_model
+    model, logits = make(settings, tokenizer.n_ids_, len(classes))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, fused=True)
+    random = np.random.default_rng(settings["repeat"])
+    model.train()
+    for rows in batches(side, tokens.lengths, settings["batch_size"], random):
+        ids = torch.nn.utils.rnn.pad_sequence(
+            [torch.from_numpy(tokens[row].astype(np.int64)) for row in rows],
+            batch_first=True,
+        )
+        scores = logits(ids, torch.from_numpy(tokens.lengths[rows]))
+        loss = torch.nn.functional.cross_entropy(scores, torch.from_numpy(targets[rows]))
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+
+
+def their_model(settings: dict[str, Any], n_ids: int, n_classes: int) -> tuple[Any, Any]:
+    import transformers
+
+    config = transformers.FNetConfig(
+        vocab_size=n_ids,
+        hidden_size=settings["width"],
+        num_hidden_layers=settings["depth"],
+        intermediate_size=4 * settings["width"],
+        max_position_embeddings=settings["max_length"],
+        hidden_dropout_prob=DROPOUT,
+        num_labels=n_classes,
+        pad_token_id=0,
+    )
+    model = transformers.FNetForSequenceClassification(config)
+    return model, lambda ids, lengths: model(input_ids=ids).logits
+
+
+def our_model(settings: dict[str, Any], n_ids: int, n_classes: int) -> tuple[Any, Any]:
+    from skfnet.nn import DocumentClassifier, EncoderConfig
+
+    sizes = {name: settings[name] for name in ("width", "depth", "max_length")}
+    config = EncoderConfig.base(vocab_size=n_ids, dropout=DROPOUT, **sizes)
+    model = DocumentClassifier(config, n_classes, pooling="cls")
+    return model, model
+
+
+def batches(side: str, lengths: Any, batch_size: int, random: Any) -> list[Any]:
+    """Give the rows of each batch: in random order, or of like length in random order."""
+    order = random.permutation(len(lengths))
+    if side != "loop":
+        order = order[lengths[order].argsort(kind="stable")]
+    cut = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+    random.shuffle(cut)
+    return cut
+
+
+def main() -> None:
+    parser = make_parser(__doc__)
+    add_data_folder(parser)
+    add = parser.add_argument
+    for name, default in (
+        *(("documents", 4000), ("max-length", 512), ("depth", 4), ("width", 256)),
+        *(("batch-size", 32), ("repeats", 3)),
+    ):
+        add(f"--{name}", type=int, default=default, metavar="N", help=f"default: {default}")
+    args = start(parser)
+    rows = Rows(args.results / "training.csv", again=args.again)
+    names = ("documents", "max_length", "depth", "width", "batch_size", "threads")
+    found: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
+    for repeat in range(args.repeats):
+        for side in SIDES:
+            settings = {"repeat": repeat, **{k: vars(args)[k] for k in names}}
+            job = (measure, side, args.data, settings)
+            found[side].append(rows.get({"side": side, **settings}, in_own_process, *job))
+    report(args, rows.machine, found)
+
+
+def report(args: Any, machine: str, found: dict[str, list[dict[str, Any]]]) -> None:
+    def ahead(side: str) -> float:
+        pairs = zip(found["skfnet"], found[side], strict=True)
+        return median(a["documents_per_second"] / b["documents_per_second"] for a, b in pairs)
+
+    lines = [
+        [
+            SIDES[side],
+            f"{median(row['documents_per_second'] for row in found[side]):.1f}",
+            f"{ahead(side):.2f}",
+            *(f"{median(row[k] for row in found[side]):,.0f}" for k in ("peak_mb", "added_mb")),
+        ]
+        for side in SIDES
+    ]
+    header = [
+        "",
+        "documents/s",
+        "FNetClassifier is faster by",
+        "peak memory, MB",
+        "of it for this, MB",
+    ]
+    write_report(
+        args.results / "training.md",
+        "Training on ragged text",
+        machine,
+        f"{args.documents:,} documents of imdb from raw text, one epoch, depth {args.depth}, width "
+        f"{args.width}, at most {args.max_length} tokens, batches of {args.batch_size}, "
+        f"{args.threads} threads; medians of {args.repeats} repeats:",
+        table(header, lines),
+    )
+    made, axes = figure(2, 2.5)
+    for ax, key, name in zip(
+        axes, ("documents_per_second", "peak_mb"), ("documents/s", "peak memory, MB"), strict=True
+    ):
+        ax.barh(
+            [SIDES[side] for side in SIDES], [median(r[key] for r in found[side]) for side in SIDES]
+        )
+        ax.invert_yaxis()
+        ax.set(xlabel=name)
+    axes[1].set(yticks=[])
+    made.savefig(args.results / "training.png", dpi=150)
+
+
+if __name__ == "__main__":
+    main()
