@@ -1,11 +1,10 @@
 """What mixing costs: forward and backward passes of encoders with each mixer, beside others'.
 
 Every model is an encoder of the same depth, width and vocabulary, in training mode with the same
-dropout, on batches of the same number of tokens, all rows equally long. In each round every model
-of a group takes one step (zeroed gradients, forward, backward of the mean square; no optimizer),
-in an order that moves on by one from round to round, so that the machine's moods meet all of them;
-shown are medians of the rounds' ratios. "none" is the same encoder without mixing. Bigram
-embeddings are off: they have nothing to do with mixing.
+dropout, on batches of the same number of tokens, all rows equally long. Two models at a time, alone
+in a process, take turns at a step (zeroed gradients, forward, backward of the mean square; no
+optimizer); shown is the median of the rounds' ratios. "none" is the same encoder without mixing.
+Bigram embeddings are off: they have nothing to do with mixing.
 
 "transformers FNet" and "transformers BERT" are FNetModel and BertModel (fused attention kernel, no
 dropout of attention weights, as here) of the `transformers` library, without pooler. "fourier, as
@@ -23,28 +22,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import partial
 from statistics import median
 from typing import Any
 
 from common import Rows, figure, in_own_process, make_parser, start, table, write_report
 
-LENGTHS = (32, 64, 128, 256, 512, 1024, 2048, 4096)
+LENGTHS = (32, 128, 512, 2048, 4096)
 VOCABULARY = 8000
-GROUPS = {
-    "main": ("none", "fourier", "hartley", "published", "FNetModel", "BertModel"),
-    "others": (
-        *("none", "dct", "hadamard", "wavelet", "fourier_sequence", "fourier_hidden"),
-        *("fourier_abs", "fourier_complex", "fractional", "linear", "random", "attention"),
-        "spectral",
-    ),
-}
-THEIRS = ("FNetModel", "BertModel")
-SHOWN = {
-    "published": "fourier, as published",
-    "FNetModel": "transformers FNet",
-    "BertModel": "transformers BERT",
-}
+MIXERS = (
+    *("fourier", "hartley", "dct", "hadamard", "wavelet", "fourier_sequence", "fourier_hidden"),
+    *("fourier_abs", "fourier_complex", "fractional", "linear", "random", "attention", "spectral"),
+)
+THEIRS = {"FNetModel": "transformers FNet", "BertModel": "transformers BERT"}
+PUBLISHED = "fourier, as published"
+# Steps of the first by steps of the second.
+COSTS = [(mixer, "none") for mixer in MIXERS]
+AHEAD = [("FNetModel", "fourier"), ("FNetModel", PUBLISHED), ("BertModel", "fourier")]
 
 
 def encoder(name: str, length: int, depth: int, width: int) -> tuple[Any, Callable[..., Any]]:
@@ -55,7 +48,7 @@ def encoder(name: str, length: int, depth: int, width: int) -> tuple[Any, Callab
     if name in THEIRS:
         model = theirs(name, length, depth, width)
         return model, lambda ids, lengths: model(ids).last_hidden_state
-    if name == "published":
+    if name == PUBLISHED:
         model = Encoder(EncoderConfig.base(**sizes))
     else:
         model = Encoder(EncoderConfig(**sizes, mixer=name, bigram_buckets=0))
@@ -79,7 +72,7 @@ def theirs(name: str, length: int, depth: int, width: int) -> Any:
 
 
 def measure(settings: dict[str, Any], rounds: int) -> dict[str, float]:
-    """Give the seconds of each model's step, one column a model and round."""
+    """Let two models take turns; give the median ratio, and the median seconds of each."""
     import torch
 
     torch.manual_seed(0)
@@ -87,40 +80,30 @@ def measure(settings: dict[str, Any], rounds: int) -> dict[str, float]:
     length, n_rows = settings["length"], max(settings["tokens"] // settings["length"], 1)
     ids = torch.randint(VOCABULARY, (n_rows, length), device=device)
     lengths = torch.full((n_rows,), length, device=device)
-    bfloat16 = partial(
-        torch.autocast, device.type, torch.bfloat16, settings["precision"] == "bfloat16"
-    )
+    bfloat16 = settings["precision"] == "bfloat16"
 
     def step(model: Any, function: Callable[..., Any]) -> float:
         begin = time.perf_counter()
         model.zero_grad(set_to_none=True)
-        with bfloat16():
+        with torch.autocast(device.type, torch.bfloat16, bfloat16):
             hidden = function(ids, lengths)
         hidden.float().square().mean().backward()
         if device.type == "cuda":
             torch.cuda.synchronize()
         return time.perf_counter() - begin
 
-    models = {}
-    for name in GROUPS[settings["group"]]:
+    pair = []
+    for name in (settings["model"], settings["beside"]):
         model, function = encoder(name, length, settings["depth"], settings["width"])
-        models[name] = model.to(device).train(), function
-        step(*models[name])
-    names, found = list(models), {}
-    for i in range(rounds if settings["group"] == "main" else max(rounds // 3, 3)):
-        for name in names[i % len(names) :] + names[: i % len(names)]:
-            found[f"{name}:{i}"] = step(*models[name])
-    return found
-
-
-def seconds(row: dict[str, Any], name: str) -> list[float]:
-    return [v for k, v in row.items() if k.startswith(f"{name}:") and v != ""]
-
-
-def ratio(row: dict[str, Any], name: str, other: str) -> float:
-    """Median over the rounds of the one's seconds by the other's."""
-    pairs = zip(seconds(row, name), seconds(row, other), strict=True)
-    return median(a / b for a, b in pairs)
+        pair.append((model.to(device).train(), function))
+    seconds = [[step(*side) for side in pair] for _ in range(rounds + 1)][1:]
+    ones, others = zip(*seconds, strict=True)
+    return {
+        "ratio": median(one / other for one, other in seconds),
+        "lowest_ratio": min(ones) / min(others),
+        "seconds": median(ones),
+        "seconds_beside": median(others),
+    }
 
 
 def main() -> None:
@@ -137,13 +120,14 @@ def main() -> None:
     name = "mixing" if args.device == "cpu" else f"mixing_{args.device}_{args.precision}"
     rows = Rows(args.results / f"{name}.csv", again=args.again)
     names = ("tokens", "depth", "width", "device", "threads", "precision")
+    common = {"gpu": gpu_name(args.device), **{k: vars(args)[k] for k in names}}
     found = {}
-    for group in GROUPS:
+    for model, beside in (*COSTS[:2], *AHEAD, *COSTS[2:]):
+        rounds = max(args.rounds // 3, 3) if (model, beside) in COSTS[2:] else args.rounds
         for length in args.lengths:
-            settings = {"group": group, "length": length, **{k: vars(args)[k] for k in names}}
-            settings["gpu"] = gpu_name(args.device)
-            found[group, length] = rows.get(
-                settings, in_own_process, measure, settings, args.rounds
+            settings = {"model": model, "beside": beside, "length": length, **common}
+            found[model, beside, length] = rows.get(
+                settings, in_own_process, measure, settings, rounds
             )
     report(args, name, rows.machine, found)
 
@@ -156,32 +140,17 @@ def gpu_name(device: str) -> str:
     return torch.cuda.get_device_name(device)
 
 
-def report(args: Any, name: str, machine: str, found: dict[tuple[str, int], Any]) -> None:
+def report(args: Any, name: str, machine: str, found: dict[tuple[str, str, int], Any]) -> None:
     lengths = list(args.lengths)
-    header = ["model", *(f"{n:,}" for n in lengths)]
-    costs = [
-        [SHOWN.get(model, model), *(f"{ratio(found[g, n], model, 'none'):.2f}" for n in lengths)]
-        for g, models in GROUPS.items()
-        for model in models
-        if model != "none"
-    ]
-    ahead = [
-        [f"{SHOWN.get(a, a)}, times {SHOWN[b]}"]
-        + [f"{ratio(found['main', n], b, a):.2f}" for n in lengths]
-        for a in ("fourier", "published")
-        for b in THEIRS
-    ]
-    none = {n: median(seconds(found["main", n], "none")) for n in lengths}
-    speed = [
-        ["none", *(f"{args.tokens / none[n]:,.0f}" for n in lengths)],
-        [
-            "fourier",
-            *(
-                f"{args.tokens / median(seconds(found['main', n], 'fourier')):,.0f}"
-                for n in lengths
-            ),
-        ],
-    ]
+    header = ["", *(f"{n:,}" for n in lengths)]
+
+    def values(key: str, model: str, beside: str) -> list[float]:
+        return [found[model, beside, n][key] for n in lengths]
+
+    def line(title: str, numbers: list[float], form: str = ".2f") -> list[str]:
+        return [title, *(format(number, form) for number in numbers)]
+
+    per_token = [found["fourier", "none", n]["seconds"] / args.tokens for n in lengths]
     write_report(
         args.results / f"{name}.md",
         "What mixing costs",
@@ -189,35 +158,26 @@ def report(args: Any, name: str, machine: str, found: dict[tuple[str, int], Any]
         f"Forward and backward pass of an encoder of depth {args.depth} and width {args.width}, "
         f"{args.tokens:,} tokens a batch, {args.precision}, {args.device}, {args.threads} threads. "
         "Time as a multiple of the same encoder without mixing, by length of the rows:",
-        table(header, costs),
-        "Training speed, as a multiple of the other library's:",
-        table(header, ahead),
-        "Tokens a second:",
-        table(header, speed),
+        table(header, [line(m, values("ratio", m, b)) for m, b in COSTS]),
+        "How many times as fast as the other library's encoder of the same size:",
+        table(
+            header,
+            [line(f"{b}, beside {THEIRS[m]}", values("ratio", m, b)) for m, b in AHEAD],
+        ),
+        "Tokens a second with `fourier`:",
+        table(header, [line("", [1 / s for s in per_token], ",.0f")]),
     )
     made, (left, right) = figure(2, 4)
-    for g, models in GROUPS.items():
-        for model in models:
-            if model in ("none", "published"):
-                continue
-            values = [ratio(found[g, n], model, "none") for n in lengths]
-            main = model in ("fourier", "attention", "spectral", "FNetModel", "BertModel")
-            style = {} if main else {"color": "grey", "alpha": 0.4, "lw": 1}
-            left.plot(
-                lengths,
-                values,
-                marker=".",
-                label=SHOWN.get(model, model) if main else None,
-                **style,
-            )
+    for mixer, _ in COSTS:
+        main = mixer in ("fourier", "attention", "spectral")
+        style = {"label": mixer} if main else {"color": "grey", "alpha": 0.4, "lw": 1}
+        left.plot(lengths, values("ratio", mixer, "none"), marker=".", **style)
     left.plot([], [], color="grey", alpha=0.4, label="other mixers")
     left.set(xscale="log", yscale="log", xlabel="tokens a row", ylabel="time beside no mixing")
     left.legend(fontsize=8)
-    for color, other in zip(("C0", "C1"), THEIRS, strict=True):
-        for ours, style in (("fourier", "-"), ("published", ":")):
-            values = [ratio(found["main", n], other, ours) for n in lengths]
-            label = f"{SHOWN.get(ours, ours)}, beside {SHOWN[other]}"
-            right.plot(lengths, values, style, color=color, marker="o", ms=4, label=label)
+    for model, beside in AHEAD:
+        label = f"{beside}, beside {THEIRS[model]}"
+        right.plot(lengths, values("ratio", model, beside), marker="o", ms=4, label=label)
     right.axhline(1, color="grey", lw=1)
     right.set(xscale="log", xlabel="tokens a row", ylabel="times as fast", ylim=(0, None))
     right.legend(fontsize=8)

@@ -123,7 +123,8 @@ def _by_fft(x: Tensor, lengths: Tensor, orthonormal: bool, part: str) -> Tensor:
         # A slice of rows is a view into `out`; rows listed one by one need a place of their own.
         into = out[rows, :n] if isinstance(rows, slice) else torch.empty_like(group)
         into[..., :half] = first
-        into[..., half:] = second[..., mirrored].flip(1, 2).roll(1, 1)
+        conjugates = second[..., mirrored].flip(1, 2)  # from row n - 1 back to row 0
+        into[:, 0, half:], into[:, 1:, half:] = conjugates[:, -1], conjugates[:, :-1]
         if not isinstance(rows, slice):
             out[rows, :n] = into.to(x.dtype)
     return out
