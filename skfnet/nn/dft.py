@@ -14,6 +14,7 @@ Y[k, d - l] is the complex conjugate of Y[n - k, l].
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from functools import lru_cache
 
 import torch
@@ -26,6 +27,7 @@ __all__ = ["choose_route", "real_dft2"]
 # Where groups of rows would be many small kernels, one product with a stack of tables is better,
 # as long as the tables, length x length each, are not what takes the time.
 _LONGEST_TABLE = 1024
+_VALUES_AT_ONCE = 2**19
 
 
 def real_dft2(
@@ -114,7 +116,7 @@ def _by_fft(x: Tensor, lengths: Tensor, orthonormal: bool, part: str) -> Tensor:
     mirrored = slice(1, 1 + x.shape[2] - half)  # columns that come a second time, as conjugates
     single = x.float() if x.dtype.itemsize == 2 else x
     out = torch.zeros_like(x)
-    for n, rows in groups_of_equal_length(lengths):
+    for n, rows in _few_at_once(lengths, x.shape[2]):
         group = single[rows, :n]
         spectrum = torch.fft.rfft2(group, norm="ortho" if orthonormal else "backward")
         first = second = spectrum.real
@@ -128,6 +130,19 @@ def _by_fft(x: Tensor, lengths: Tensor, orthonormal: bool, part: str) -> Tensor:
         if not isinstance(rows, slice):
             out[rows, :n] = into.to(x.dtype)
     return out
+
+
+def _few_at_once(lengths: Tensor, width: int) -> Iterator[tuple[int, slice | list[int]]]:
+    """Give each length that occurs with some of its rows, so many that their spectrum stays small.
+
+    Large temporary tensors are handed back to the system and cost page faults when they come again.
+    """
+    for n, rows in groups_of_equal_length(lengths):
+        size = max(1, _VALUES_AT_ONCE // (n * width))
+        numbers = range(rows.start, rows.stop) if isinstance(rows, slice) else rows
+        for first in range(0, len(numbers), size):
+            some = numbers[first : first + size]
+            yield n, slice(some[0], some[-1] + 1) if isinstance(rows, slice) else some
 
 
 def _by_matmul(x: Tensor, lengths: Tensor, orthonormal: bool, part: str) -> Tensor:
