@@ -8,6 +8,7 @@ import random
 from pathlib import Path
 
 import pytest
+import torch
 
 from skfnet import FNetClassifier
 
@@ -73,6 +74,17 @@ def small_classifier(**changes):
         device="cpu",
     )
     return FNetClassifier(**(parameters | changes))
+
+
+class Shift(torch.nn.Module):
+    """A mixer of a user's own: gives each token the one before it."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.full((config.width,), 0.5))
+
+    def forward(self, x, lengths):
+        return self.scale * torch.nn.functional.pad(x[:, :-1], (0, 0, 1, 0))
 
 
 def read_rows(name, split):

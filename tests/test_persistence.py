@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tokenizers
 import torch
-from samples import small_classifier
+from samples import Shift, small_classifier
 from skops import io as skops_io
 
 from skfnet import FNetClassifier, TextTokenizer
@@ -44,17 +44,6 @@ def test_a_new_process_gives_identical_answers(kind, fitted, reviews, tmp_path):
     expected = fitted.predict(texts), fitted.predict_proba(texts), fitted.transform(texts)
     for got, answer in zip(joblib.load(tmp_path / "answers"), expected, strict=True):
         assert np.array_equal(got, answer)
-
-
-class Shift(torch.nn.Module):
-    """A mixer of the user's own: each token gets the one before it."""
-
-    def __init__(self, config):
-        super().__init__()
-        self.scale = torch.nn.Parameter(torch.full((config.width,), 0.5))
-
-    def forward(self, x, lengths):
-        return self.scale * torch.nn.functional.pad(x[:, :-1], (0, 0, 1, 0))
 
 
 @pytest.mark.parametrize("mixer", [*MIXERS, Shift])

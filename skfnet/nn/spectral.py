@@ -54,10 +54,12 @@ class SpectralMixer(nn.Module):
         # From the mean of the row: by how much its filter and bias differ from the learned ones.
         self.inner = nn.Linear(config.width, config.width)
         self.outer = nn.Linear(config.width, 2 * self.n_heads * _N_ANCHORS)
+        self.initialise()
 
     def initialise(self) -> None:
         """Start from a filter that the text does not move."""
         nn.init.zeros_(self.outer.weight)
+        nn.init.zeros_(self.outer.bias)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Mix x (batch, length, width) at each row's own length."""

@@ -9,6 +9,7 @@ import scipy.linalg
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from samples import Shift
 from scipy.special import softmax
 
 from skfnet.nn import MIXERS, Encoder, EncoderConfig, FourierMixer
@@ -294,7 +295,6 @@ def test_fractional_orders(n):
 
 def test_the_spectral_filter_starts_near_the_identity_and_is_no_circle():
     mixer = make_mixer("spectral", EncoderConfig(vocab_size=1, width=64))
-    mixer.apply(lambda module: getattr(module, "initialise", lambda: None)())
     x, lengths = normal(1, 40, 64), torch.tensor([40])
     y = mixer(x, lengths)
     assert torch.nn.functional.cosine_similarity(x.flatten(), y.flatten(), dim=0) > 0.95
@@ -355,17 +355,6 @@ def test_with_any_other_one_they_do(name):
 def test_an_unknown_mixer_is_named_with_those_there_are():
     with pytest.raises(ValueError, match="Unknown mixer 'wavelets'.*fourier.*wavelet"):
         Encoder(EncoderConfig(vocab_size=10, mixer="wavelets"))
-
-
-class Shift(torch.nn.Module):
-    """Gives each token the one before it."""
-
-    def __init__(self, config):
-        super().__init__()
-        self.scale = torch.nn.Parameter(torch.full((config.width,), 0.5))
-
-    def forward(self, x, lengths):
-        return self.scale * torch.nn.functional.pad(x[:, :-1], (0, 0, 1, 0))
 
 
 @pytest.mark.parametrize("way", ["by name", "class", "function"])
