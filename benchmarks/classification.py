@@ -10,11 +10,13 @@ has nothing random and is fitted once.
 The seconds to fit are from raw texts to the fitted model, tokenizing included and imports left
 out; likewise for prediction.
 
-Writes classification.{md,csv,png} under benchmarks/results, or validation.* with --validation.
-A row that the CSV holds is not measured again, whatever has changed in the code: use --again.
+Writes classification.{md,csv,png} under benchmarks/results, or validation.* with --validation;
+with --limit its number is added to the name. A row that the CSV holds is not measured again,
+whatever has changed in the code: use --again.
 
 For instance:
   python benchmarks/classification.py
+  python benchmarks/classification.py --validation --limit 500
   python benchmarks/classification.py --sets trec6,r8 --models fnet --validation
   python benchmarks/classification.py --validation --params '{"depth": 4, "dropout": 0.1}'
 """
@@ -285,6 +287,7 @@ def main() -> None:
         parser.error(f"--params is not JSON: {error}")
 
     name = "validation" if args.validation else "classification"
+    name += f"_{args.limit}" if args.limit else ""
     fixed = {
         "part": "validation" if args.validation else "test",
         "threads": args.threads,
@@ -298,7 +301,7 @@ def main() -> None:
         args.results / f"{name}.md",
         f"Classification, scored on {scored}",
         rows.machine,
-        f"Accuracy, mean ± standard deviation over seeds. Threads: {args.threads}. "
+        f"Accuracy, mean ± standard deviation over {args.seeds} seed(s). Threads: {args.threads}. "
         f"FNetClassifier parameters: {'default' if args.params == '{}' else args.params}.",
         accuracies(results),
         "Medians of the seconds to fit, from raw texts, and of the documents predicted a second.",
