@@ -22,7 +22,7 @@ from torch import Tensor
 
 from .ragged import groups_of_equal_length, without_padding
 
-__all__ = ["choose_route", "real_dft2"]
+__all__ = ["add_scaled_dft2", "choose_route", "real_dft2"]
 
 # Where groups of rows would be many small kernels, one product with a stack of tables is better,
 # as long as the tables, length x length each, are not what takes the time.
@@ -74,12 +74,61 @@ class _RealDFT2(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, lengths: Tensor, orthonormal: bool, part: str) -> Tensor:
         ctx.choices = lengths, orthonormal, part
-        route = choose_route(x.shape[1], x.shape[2], x.device.type, x.dtype)
-        return {"fft": _by_fft, "matmul": _by_matmul}[route](x, lengths, orthonormal, part)
+        return _transform(x, *ctx.choices)
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         return _RealDFT2.apply(gradient, *ctx.choices), None, None, None
+
+
+def _transform(x: Tensor, lengths: Tensor, orthonormal: bool, part: str) -> Tensor:
+    route = choose_route(x.shape[1], x.shape[2], x.device.type, x.dtype)
+    return {"fft": _by_fft, "matmul": _by_matmul}[route](x, lengths, orthonormal, part)
+
+
+def add_scaled_dft2(
+    x: Tensor, lengths: Tensor, scale: Tensor, *, orthonormal: bool = True, part: str = "real"
+) -> Tensor:
+    """Give ``x + scale * real_dft2(x, lengths)`` with few passes over memory, and its gradients.
+
+    Parameters
+    ----------
+    x, lengths, orthonormal, part
+        As in :func:`real_dft2`; what stands in x beyond a row's length must be finite.
+    scale : Tensor of shape ()
+        Its gradient is ``(gradient of the sum) . real_dft2(x)``, which, the transform being
+        symmetric, is ``real_dft2(gradient) . x``: one transform gives both gradients.
+
+    Returns
+    -------
+    Tensor of shape (batch, length, width)
+        x itself beyond each row's length.
+    """
+    return _AddScaledDFT2.apply(x, scale, lengths, orthonormal, part)
+
+
+class _AddScaledDFT2(torch.autograd.Function):
+    """Writes each sum over the transform; twice differentiable."""
+
+    @staticmethod
+    def forward(
+        ctx, x: Tensor, scale: Tensor, lengths: Tensor, orthonormal: bool, part: str
+    ) -> Tensor:
+        ctx.choices = lengths, orthonormal, part
+        ctx.save_for_backward(x, scale)
+        mixed = _transform(x, *ctx.choices)
+        if mixed.dtype != x.dtype:  # autocast: the sum stays in the precision of x
+            return x + scale * mixed
+        return mixed.mul_(scale).add_(x)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+        x, scale = ctx.saved_tensors
+        mixed = _RealDFT2.apply(gradient, *ctx.choices)
+        of_scale = torch.dot(mixed.flatten(), x.flatten().to(mixed.dtype)).to(scale.dtype)
+        if torch.is_grad_enabled():  # asked for a second derivative
+            return gradient + scale * mixed, of_scale, None, None, None
+        return mixed.mul_(scale).add_(gradient), of_scale, None, None, None
 
 
 def choose_route(length: int, width: int, device_type: str, dtype: torch.dtype) -> str:
@@ -125,8 +174,8 @@ def _by_fft(x: Tensor, lengths: Tensor, orthonormal: bool, part: str) -> Tensor:
         # A slice of rows is a view into `out`; rows listed one by one need a place of their own.
         into = out[rows, :n] if isinstance(rows, slice) else torch.empty_like(group)
         into[..., :half] = first
-        conjugates = second[..., mirrored].flip(1, 2)  # from row n - 1 back to row 0
-        into[:, 0, half:], into[:, 1:, half:] = conjugates[:, -1], conjugates[:, :-1]
+        into[:, 0, half:] = second[:, 0, mirrored].flip(1)
+        into[:, 1:, half:] = second[:, 1:, mirrored].flip(1, 2)  # row n - k in row k
         if not isinstance(rows, slice):
             out[rows, :n] = into.to(x.dtype)
     return out

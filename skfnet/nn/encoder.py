@@ -173,29 +173,14 @@ class Block(nn.Module):
     def _add_mixed(self, x: Tensor, to_mix: Tensor, lengths: Tensor) -> Tensor:
         if self.mixer is None:
             return x
-        mixed = self.mixer(to_mix, lengths)
-        return x + mixed if self.gain is None else _AddScaled.apply(x, mixed, self.gain)
+        if self.gain is None:
+            return x + self.mixer(to_mix, lengths)
+        if to_mix is x and hasattr(self.mixer, "add_scaled"):
+            return self.mixer.add_scaled(x, lengths, self.gain)
+        return torch.addcmul(x, self.mixer(to_mix, lengths), self.gain)
 
     def _feed_forward(self, x: Tensor) -> Tensor:
         return self.dropout(self.outer(self.activation(self.inner(x))))
-
-
-class _AddScaled(torch.autograd.Function):
-    """``x + scale * y`` for a number `scale`; its gradient is a dot product, not a sum of products.
-
-    The product, as large as x, would be written and read again for one number.
-    """
-
-    @staticmethod
-    def forward(ctx, x: Tensor, y: Tensor, scale: Tensor) -> Tensor:
-        ctx.save_for_backward(y, scale)
-        return torch.addcmul(x, y, scale)
-
-    @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        y, scale = ctx.saved_tensors
-        of_scale = torch.dot(gradient.flatten(), y.flatten().to(gradient.dtype))
-        return gradient, (gradient * scale).to(y.dtype), of_scale.to(scale.dtype)
 
 
 def _layer_norm(config: EncoderConfig) -> nn.LayerNorm:

@@ -6,7 +6,8 @@ it a line in :data:`MIXERS`; or give the class itself as ``EncoderConfig(mixer=.
 
 A mixer that is not homogeneous in x, and so needs values of a known size, says so by a class
 attribute ``needs_norm = True``: a pre-norm block then has a LayerNorm before it. One with weights
-that must not start as N(0, 0.02) sets them in a method ``initialise()``.
+that must not start as N(0, 0.02) sets them in a method ``initialise()``. One that can do
+``x + scale * mixer(x, lengths)`` at once may offer it as a method ``add_scaled``.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 
 from .attention import AttentionMixer
 from .config import EncoderConfig
-from .dft import real_dft2
+from .dft import add_scaled_dft2, real_dft2
 from .ragged import at_own_length, without_padding
 from .spectral import SpectralMixer
 from .transforms import dct, fractional_dft, haar, hadamard
@@ -67,6 +68,10 @@ class FourierMixer(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Mix x (batch, length, width) at each row's own length."""
         return real_dft2(x, lengths, orthonormal=self.orthonormal, part=self.part)
+
+    def add_scaled(self, x: Tensor, lengths: Tensor, scale: Tensor) -> Tensor:
+        """Give ``x + scale * self(x, lengths)``, faster than in steps."""
+        return add_scaled_dft2(x, lengths, scale, orthonormal=self.orthonormal, part=self.part)
 
 
 class HartleyMixer(FourierMixer):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skfnet.nn import dft
-from skfnet.nn.dft import choose_route, real_dft2
+from skfnet.nn.dft import add_scaled_dft2, choose_route, real_dft2
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 LENGTHS = [1, 2, 3, 4, 7, 8, 31, 64, 97, 100, 256, 383, 384, 385, 397, 512, 1000, 2048, 4096]
@@ -126,6 +126,51 @@ def test_gradient_and_its_gradient(length, width, orthonormal, route, part):
     y = normal(2, length, width, seed=1, dtype=torch.float64)
     (gradient,) = torch.autograd.grad((function(x) * y).sum(), [x])
     torch.testing.assert_close(gradient, function(y), rtol=1e-6, atol=1e-6)
+
+
+def test_the_scaled_sum_is_the_sum_of_its_parts(route, part):
+    x = normal(3, 30, 10).requires_grad_()
+    scale = torch.tensor(0.3, requires_grad=True)
+    lengths, weights = torch.tensor([30, 7, 0]), normal(3, 30, 10, seed=1)
+    before = x.detach().clone()
+    y = add_scaled_dft2(x, lengths, scale, part=part)
+    mixed = expected(before, lengths, True, part)
+    assert largest_error(y, before.numpy() + 0.3 * mixed) <= 1e-5
+    assert torch.equal(x, before)
+    of_x, of_scale = torch.autograd.grad((y * weights).sum(), [x, scale])
+    assert (
+        largest_error(of_x, weights.numpy() + 0.3 * expected(weights, lengths, True, part)) <= 1e-5
+    )
+    torch.testing.assert_close(
+        of_scale.item(), float((weights.numpy() * mixed).sum()), rtol=1e-4, atol=0
+    )
+
+
+def test_gradients_of_the_scaled_sum(route, part):
+    x = normal(2, 5, 4, dtype=torch.float64).requires_grad_()
+    scale = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+
+    def function(x, scale):
+        return add_scaled_dft2(x, torch.tensor([5, 3]), scale, part=part)
+
+    assert torch.autograd.gradcheck(function, [x, scale])
+    assert torch.autograd.gradgradcheck(function, [x, scale])
+
+
+def test_the_scaled_sum_joins_precisions(route, part):
+    x, scale = normal(2, 50, 32).requires_grad_(), torch.tensor(0.3, requires_grad=True)
+    lengths = torch.tensor([50, 20])
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y = add_scaled_dft2(x, lengths, scale, part=part)
+    assert y.dtype == torch.float32
+    whole = x.detach().numpy() + 0.3 * expected(x.detach(), lengths, True, part)
+    assert largest_error(y, whole) <= 0.02
+    y.square().sum().backward()
+    assert x.grad.isfinite().all() and scale.grad.isfinite()
+    half = x.detach().bfloat16().requires_grad_()
+    z = add_scaled_dft2(half, lengths, scale, part=part)
+    z.sum().backward()
+    assert z.dtype == half.grad.dtype == torch.bfloat16
 
 
 def test_nothing_is_kept_for_the_backward_pass(route, part):

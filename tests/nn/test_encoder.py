@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skfnet.nn import MIXERS, DocumentClassifier, Encoder, EncoderConfig
-from skfnet.nn.encoder import _AddScaled
 from skfnet.nn.heads import POOLINGS, ClsPooling
 
 CONFIGURATIONS = {
@@ -220,25 +219,6 @@ def test_gradients_reach_every_weight():
     for name, weight in model.named_parameters():
         assert weight.grad is not None, name
         assert weight.grad.any(), name
-
-
-def test_the_learned_gain_has_the_gradient_of_a_product():
-    def random(*shape):
-        return torch.randn(shape, dtype=torch.float64, requires_grad=True)
-
-    inputs = random(2, 3, 4), random(2, 4, 3).transpose(1, 2), random()
-    assert torch.autograd.gradcheck(_AddScaled.apply, inputs)
-    assert torch.autograd.gradgradcheck(_AddScaled.apply, inputs)
-
-
-def test_the_learned_gain_joins_precisions():
-    x, y = torch.randn(2, 3, 4), torch.randn(2, 3, 4).bfloat16().requires_grad_()
-    scale = torch.tensor(0.3, requires_grad=True)
-    out = _AddScaled.apply(x, y, scale)
-    torch.testing.assert_close(out, x + scale * y.float())
-    out.sum().backward()
-    torch.testing.assert_close(scale.grad, y.detach().float().sum(), atol=1e-4, rtol=1e-4)
-    assert y.grad.dtype == torch.bfloat16
 
 
 @pytest.mark.parametrize(
