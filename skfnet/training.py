@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,16 +26,20 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import Dataset
 
 from .batches import Windows, by_length, shuffled_by_length
+from .devices import mixed_precision
 
 __all__ = [
     "LARGEST_BATCH",
+    "NUMBERS",
+    "ONE_CLASS",
+    "SEVERAL_LABELS",
     "LabelledWindows",
+    "Objective",
     "TextNet",
     "batch_size_for",
     "epochs_for",
     "history_rows",
     "make_net",
-    "seeded",
 ]
 
 _LARGEST_GRADIENT_NORM = 1.0
@@ -77,6 +81,56 @@ def epochs_for(n_documents: int, batch_size: int, n_classes: int) -> int:
     return min(max(math.ceil(enough), _FEWEST_EPOCHS), _MOST_EPOCHS)
 
 
+def of_classes(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+    """Give each row's cross-entropy with its class number, `smoothing` spread over all classes."""
+    return F.cross_entropy(logits, targets, reduction="none", label_smoothing=smoothing)
+
+
+def of_labels(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+    """Give each row's mean binary cross-entropy with its labels, 0 or 1 each.
+
+    They are not smoothed: most labels are rare, and all would be pulled towards one half.
+    """
+    losses = F.binary_cross_entropy_with_logits(logits, targets.to(logits), reduction="none")
+    return losses.mean(dim=1)
+
+
+def of_numbers(outputs: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+    """Give each row's mean squared error; there is nothing to smooth."""
+    return F.mse_loss(outputs, targets.to(outputs), reduction="none").mean(dim=1)
+
+
+def right_classes(logits: Tensor, targets: Tensor) -> float:
+    """Give the share of rows whose largest logit is that of their class."""
+    return (logits.argmax(dim=1) == targets).float().mean().item()
+
+
+def right_labels(logits: Tensor, targets: Tensor) -> float:
+    """Give the share of labels that are rightly present or absent."""
+    return ((logits > 0) == targets.bool()).float().mean().item()
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What training lowers, and what is shown beside it.
+
+    Attributes
+    ----------
+    loss : callable
+        Maps outputs, targets and label smoothing to one number a row.
+    accuracy : callable or None
+        Maps outputs and targets to a share of right answers.
+    """
+
+    loss: Callable[[Tensor, Tensor, float], Tensor]
+    accuracy: Callable[[Tensor, Tensor], float] | None = None
+
+
+ONE_CLASS = Objective(of_classes, right_classes)
+SEVERAL_LABELS = Objective(of_labels, right_labels)
+NUMBERS = Objective(of_numbers)
+
+
 class LabelledWindows(Dataset):
     """Windows of documents with the targets and weights of their documents.
 
@@ -84,8 +138,8 @@ class LabelledWindows(Dataset):
     ----------
     windows : Windows
         The inputs.
-    targets : ndarray of int64, shape (n_documents,)
-        Class numbers.
+    targets : ndarray of shape (n_documents,) or (n_documents, n_outputs)
+        What the loss compares the model's outputs with.
     weights : ndarray of float32, shape (n_documents,)
         A document cut into k windows gives each of them a k-th.
     """
@@ -132,8 +186,7 @@ class Batches:
 
 def tensors(windows: Windows, rows: np.ndarray) -> dict[str, Tensor]:
     """Give one batch as the model's keyword arguments."""
-    ids, lengths = windows.batch(rows)
-    return {"ids": torch.from_numpy(ids), "lengths": torch.from_numpy(lengths)}
+    return {name: torch.from_numpy(array) for name, array in windows.batch(rows).items()}
 
 
 class TextNet(NeuralNet):
@@ -145,6 +198,8 @@ class TextNet(NeuralNet):
         The model to train, in place.
     shuffling : numpy.random.Generator
         Decides the batches.
+    objective : Objective
+        What to lower.
     label_smoothing : float
         Share of each target spread over all classes.
     bfloat16 : bool
@@ -158,17 +213,20 @@ class TextNet(NeuralNet):
         module: nn.Module,
         *,
         shuffling: np.random.Generator,
+        objective: Objective,
         label_smoothing: float,
         bfloat16: bool,
         **kwargs: Any,
     ) -> None:
         self.shuffling = shuffling
+        self.objective = objective
         self.label_smoothing = label_smoothing
         self.bfloat16 = bfloat16
-        super().__init__(module, criterion=nn.CrossEntropyLoss, **kwargs)
+        super().__init__(module, criterion=nn.Identity, **kwargs)  # get_loss asks the objective
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Callback]]:
+        measures = ["loss"] + ["accuracy"] * (self.objective.accuracy is not None)
         return [
             ("epoch_timer", EpochTimer()),
             ("accuracy", _BatchAccuracy()),
@@ -182,7 +240,7 @@ class TextNet(NeuralNet):
                     ),
                 )
                 for part in ("train", "valid")
-                for measure in ("loss", "accuracy")
+                for measure in measures
             ),
         ]
 
@@ -223,14 +281,14 @@ class TextNet(NeuralNet):
     def get_loss(
         self, y_pred: Tensor, y_true: dict[str, Tensor], X: Any = None, training: bool = False
     ) -> Tensor:
-        """Give the weighted mean of the cross-entropies.
+        """Give the weighted mean of the rows' losses.
 
         Weights are divided by the number of rows, not by the batch's sum of weights: in
         expectation a row of weight 2 then counts as two rows.
         """
         targets = y_true["targets"].to(y_pred.device)
         smoothing = self.label_smoothing if training else 0.0
-        losses = F.cross_entropy(y_pred, targets, reduction="none", label_smoothing=smoothing)
+        losses = self.objective.loss(y_pred, targets, smoothing)
         return (losses * y_true["weights"].to(y_pred.device)).mean()
 
 
@@ -244,9 +302,9 @@ class _BatchAccuracy(Callback):
     def on_batch_end(
         self, net: NeuralNet, batch: Any = None, training: bool = False, **kwargs: Any
     ) -> None:
-        targets = batch[1]["targets"]
-        correct = (kwargs["y_pred"].argmax(dim=1).cpu() == targets).float().mean().item()
-        net.history.record_batch("train_accuracy" if training else "valid_accuracy", correct)
+        if net.objective.accuracy is not None:
+            correct = net.objective.accuracy(kwargs["y_pred"].cpu(), batch[1]["targets"])
+            net.history.record_batch("train_accuracy" if training else "valid_accuracy", correct)
 
 
 class _GradientClipping(Callback):
@@ -318,7 +376,8 @@ def make_net(
     batch_size: int,
     learning_rate: float,
     weight_decay: float,
-    label_smoothing: float,
+    objective: Objective,
+    label_smoothing: float = 0.0,
     valid: LabelledWindows | None = None,
     n_iter_no_change: int = 0,
     seed: int,
@@ -344,7 +403,9 @@ def make_net(
         The rate at its peak.
     weight_decay : float
         Decoupled, on the matrices of the dense layers alone.
-    label_smoothing : float
+    objective : Objective
+        What to lower.
+    label_smoothing : float, default=0
         Share of each target spread over all classes.
     valid : LabelledWindows, optional
         Held-out documents; training stops when, after the first tenth of the epochs, their loss
@@ -387,6 +448,7 @@ def make_net(
     net = TextNet(
         model,
         shuffling=np.random.default_rng(seed),
+        objective=objective,
         label_smoothing=label_smoothing,
         bfloat16=bfloat16,
         optimizer=torch.optim.AdamW,
@@ -417,31 +479,6 @@ def history_rows(net: NeuralNet) -> list[dict[str, float]]:
         for row in net.history
         if "dur" in row  # an epoch that was interrupted has none
     ]
-
-
-@contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Let `seed` decide torch's random numbers inside; outside they go on as if untouched."""
-    # torch.manual_seed would reseed every accelerator of the machine.
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.default_generator.manual_seed(seed)
-        if device.type == "cuda":
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(seed)
-        if device.type != "mps":
-            yield
-            return
-        state = torch.mps.get_rng_state()
-        torch.mps.manual_seed(seed)
-        try:
-            yield
-        finally:
-            torch.mps.set_rng_state(state)
-
-
-def mixed_precision(device: torch.device | str, bfloat16: bool) -> torch.autocast:
-    """Give the context in which matrix products run in bfloat16, where asked for."""
-    return torch.autocast(torch.device(device).type, dtype=torch.bfloat16, enabled=bfloat16)
 
 
 class _Rate:
