@@ -18,9 +18,9 @@ from sklearn.utils.multiclass import _check_partial_fit_first_call
 
 from .estimator import TextEstimator
 from .nn import EncoderConfig
+from .objectives import ONE_CLASS, SEVERAL_LABELS, Objective
 from .targets import check_indicator, check_labels, is_indicator
 from .tokenizer import TextTokenizer
-from .training import ONE_CLASS, SEVERAL_LABELS, Objective
 
 __all__ = ["FNetClassifier"]
 

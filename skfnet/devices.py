@@ -4,10 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import numpy as np
 import torch
 
-__all__ = ["device_at_load", "mixed_precision", "seeded", "usable_device", "use_bfloat16"]
+__all__ = [
+    "device_at_load",
+    "draw_seed",
+    "mixed_precision",
+    "seeded",
+    "usable_device",
+    "use_bfloat16",
+]
+
+
+def draw_seed(random_state: Any) -> int:
+    """Draw a seed, leaving NumPy's global state alone.
+
+    None draws a fresh one from the operating system; a RandomState moves on by one draw, as in
+    scikit-learn's estimators.
+    """
+    if random_state is None:
+        return int(np.random.SeedSequence().generate_state(1)[0])
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31))
+    return int(random_state)
 
 
 def usable_device(device: str) -> torch.device:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from numbers import Integral, Real
 from typing import Any, Self
@@ -17,11 +16,18 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
 from sklearn.utils.validation import check_is_fitted
-from skorch.callbacks import Callback
 from torch import Tensor
 
 from .batches import TokenArray, Windows, by_length
-from .devices import device_at_load, mixed_precision, seeded, usable_device, use_bfloat16
+from .callbacks import check_callbacks
+from .devices import (
+    device_at_load,
+    draw_seed,
+    mixed_precision,
+    seeded,
+    usable_device,
+    use_bfloat16,
+)
 from .documents import (
     Documents,
     check_input,
@@ -33,12 +39,13 @@ from .documents import (
 )
 from .nn import MIXERS, DocumentClassifier, Encoder, EncoderConfig
 from .nn.heads import POOLINGS
+from .objectives import Objective
+from .persistence import pack_model, unpack_model
 from .targets import check_weights
 from .tokenizer import TextTokenizer
 from .training import (
     LARGEST_BATCH,
     LabelledWindows,
-    Objective,
     TextNet,
     batch_size_for,
     epochs_for,
@@ -465,24 +472,6 @@ class TextEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             self._model = unpack_model(state["_model"]).to(self.device_)
 
 
-def check_callbacks(model: Any) -> None:
-    """Refuse what skorch cannot call, before anything is trained.
-
-    Raises
-    ------
-    InvalidParameterError
-        If something else than callbacks is in the `callbacks` parameter of `model`.
-    """
-    for item in model.callbacks or ():
-        callback = item[1] if isinstance(item, tuple) and len(item) == 2 else item
-        known = isinstance(callback, type) and issubclass(callback, Callback)
-        if not (known or isinstance(callback, Callback)):
-            raise InvalidParameterError(
-                f"The 'callbacks' parameter of {type(model).__name__} must be a list of skorch "
-                f"callbacks or of (name, callback). Got {item!r} in it."
-            )
-
-
 def run_windows(
     function: Any, windows: Windows, *, batch_size: int, device: torch.device, bfloat16: bool
 ) -> np.ndarray:
@@ -518,44 +507,3 @@ def run_windows(
     first = np.searchsorted(windows.document, np.arange(len(windows.tokens)))
     sums = np.add.reduceat(stacked, first, axis=0)
     return sums / np.bincount(windows.document)[:, None].astype(np.float32)
-
-
-def draw_seed(random_state: Any) -> int:
-    """Draw a seed, leaving NumPy's global state alone.
-
-    None draws a fresh one from the operating system; a RandomState moves on by one draw, as in
-    scikit-learn's estimators.
-    """
-    if random_state is None:
-        return int(np.random.SeedSequence().generate_state(1)[0])
-    if isinstance(random_state, np.random.RandomState):
-        return int(random_state.randint(2**31))
-    return int(random_state)
-
-
-def pack_model(model: DocumentClassifier) -> dict[str, Any]:
-    """Give a model as plain data: JSON text and NumPy arrays, no device, no code.
-
-    A mixer of the user's own stands beside them: it is stored as a reference to its code.
-    """
-    encoder = model.encoder.config.to_dict()
-    own = {} if isinstance(encoder["mixer"], str) else {"mixer": encoder.pop("mixer")}
-    shape = {
-        "encoder": encoder,
-        "n_classes": model.output.out_features,
-        "pooling": model.pooling_name,
-    }
-    weights = {name: t.detach().cpu().numpy() for name, t in model.state_dict().items()}
-    return {"shape": json.dumps(shape), "weights": weights, **own}
-
-
-def unpack_model(packed: dict[str, Any]) -> DocumentClassifier:
-    """Rebuild what :func:`pack_model` gave, on the CPU."""
-    shape = json.loads(packed["shape"])
-    own = {"mixer": packed["mixer"]} if "mixer" in packed else {}
-    with torch.random.fork_rng(devices=[]):  # the initial weights are overwritten
-        model = DocumentClassifier(
-            EncoderConfig(**shape["encoder"], **own), shape["n_classes"], shape["pooling"]
-        )
-    model.load_state_dict({name: torch.tensor(a) for name, a in packed["weights"].items()})
-    return model.eval()

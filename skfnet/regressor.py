@@ -10,8 +10,8 @@ from sklearn.base import RegressorMixin
 from sklearn.utils import Tags
 
 from .estimator import TextEstimator
+from .objectives import NUMBERS
 from .targets import check_numbers
-from .training import NUMBERS
 
 __all__ = ["FNetRegressor"]
 

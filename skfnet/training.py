@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,28 +12,30 @@ import torch
 from skorch import NeuralNet
 from skorch.callbacks import (
     Callback,
-    EarlyStopping,
     EpochTimer,
     LRScheduler,
     PassthroughScoring,
 )
 from skorch.helper import predefined_split
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import Dataset
 
 from .batches import Windows, by_length, shuffled_by_length
+from .callbacks import (
+    BatchAccuracy,
+    GradientClipping,
+    Progress,
+    Rate,
+    StoppingAfterWarmup,
+    StreamWarmup,
+)
 from .devices import mixed_precision
+from .objectives import Objective
 
 __all__ = [
     "LARGEST_BATCH",
-    "NUMBERS",
-    "ONE_CLASS",
-    "SEVERAL_LABELS",
     "LabelledWindows",
-    "Objective",
     "TextNet",
     "batch_size_for",
     "epochs_for",
@@ -42,10 +43,6 @@ __all__ = [
     "make_net",
 ]
 
-_LARGEST_GRADIENT_NORM = 1.0
-_WARMUP_SHARE = 0.1
-# In a stream nobody knows the end: the rate rises over this many steps and then stays.
-_STREAM_WARMUP_STEPS = 20
 # Adam forgets its second moment fast, so that a word seen once is not moved 30 times as far as
 # its gradient asks, as it is at 0.999.
 _BETAS = (0.9, 0.98)
@@ -79,56 +76,6 @@ def epochs_for(n_documents: int, batch_size: int, n_classes: int) -> int:
     steps = math.ceil(n_documents / batch_size)
     enough = max((_EPOCHS_AT_ONE_STEP + n_classes) / math.sqrt(steps), _FEWEST_STEPS / steps)
     return min(max(math.ceil(enough), _FEWEST_EPOCHS), _MOST_EPOCHS)
-
-
-def of_classes(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
-    """Give each row's cross-entropy with its class number, `smoothing` spread over all classes."""
-    return F.cross_entropy(logits, targets, reduction="none", label_smoothing=smoothing)
-
-
-def of_labels(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
-    """Give each row's mean binary cross-entropy with its labels, 0 or 1 each.
-
-    They are not smoothed: most labels are rare, and all would be pulled towards one half.
-    """
-    losses = F.binary_cross_entropy_with_logits(logits, targets.to(logits), reduction="none")
-    return losses.mean(dim=1)
-
-
-def of_numbers(outputs: Tensor, targets: Tensor, smoothing: float) -> Tensor:
-    """Give each row's mean squared error; there is nothing to smooth."""
-    return F.mse_loss(outputs, targets.to(outputs), reduction="none").mean(dim=1)
-
-
-def right_classes(logits: Tensor, targets: Tensor) -> float:
-    """Give the share of rows whose largest logit is that of their class."""
-    return (logits.argmax(dim=1) == targets).float().mean().item()
-
-
-def right_labels(logits: Tensor, targets: Tensor) -> float:
-    """Give the share of labels that are rightly present or absent."""
-    return ((logits > 0) == targets.bool()).float().mean().item()
-
-
-@dataclass(frozen=True)
-class Objective:
-    """What training lowers, and what is shown beside it.
-
-    Attributes
-    ----------
-    loss : callable
-        Maps outputs, targets and label smoothing to one number a row.
-    accuracy : callable or None
-        Maps outputs and targets to a share of right answers.
-    """
-
-    loss: Callable[[Tensor, Tensor, float], Tensor]
-    accuracy: Callable[[Tensor, Tensor], float] | None = None
-
-
-ONE_CLASS = Objective(of_classes, right_classes)
-SEVERAL_LABELS = Objective(of_labels, right_labels)
-NUMBERS = Objective(of_numbers)
 
 
 class LabelledWindows(Dataset):
@@ -229,7 +176,7 @@ class TextNet(NeuralNet):
         measures = ["loss"] + ["accuracy"] * (self.objective.accuracy is not None)
         return [
             ("epoch_timer", EpochTimer()),
-            ("accuracy", _BatchAccuracy()),
+            ("accuracy", BatchAccuracy()),
             *(
                 (
                     f"{part}_{measure}",
@@ -296,78 +243,6 @@ class _StoppedByCallback(KeyboardInterrupt):
     """A callback has seen enough: no interruption from outside."""
 
 
-class _BatchAccuracy(Callback):
-    """Records each batch's accuracy beside its loss."""
-
-    def on_batch_end(
-        self, net: NeuralNet, batch: Any = None, training: bool = False, **kwargs: Any
-    ) -> None:
-        if net.objective.accuracy is not None:
-            correct = net.objective.accuracy(kwargs["y_pred"].cpu(), batch[1]["targets"])
-            net.history.record_batch("train_accuracy" if training else "valid_accuracy", correct)
-
-
-class _GradientClipping(Callback):
-    """Scales gradients down where their norm is too large, and leaves them untouched elsewhere.
-
-    ``clip_grad_norm_`` multiplies all of them by 1 there, the large tables' included.
-    """
-
-    def on_grad_computed(self, net: NeuralNet, named_parameters: Any, **kwargs: Any) -> None:
-        parameters = [p for _, p in named_parameters if p.grad is not None]
-        norm = get_total_norm([p.grad for p in parameters])
-        if norm > _LARGEST_GRADIENT_NORM:
-            clip_grads_with_norm_(parameters, _LARGEST_GRADIENT_NORM, norm)
-
-
-class _StoppingAfterWarmup(EarlyStopping):
-    """Early stopping that lets the learning rate rise before it loses patience."""
-
-    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        if net.history[-1, "epoch"] <= _WARMUP_SHARE * net.max_epochs:
-            self.misses_ = -1  # a first epoch that stays the best is kept, but none counts
-        super().on_epoch_end(net, **kwargs)
-
-
-class _StreamWarmup(Callback):
-    """Lets the rate rise once, however many calls of partial_fit the stream comes in.
-
-    A skorch LRScheduler would start anew at each of them.
-    """
-
-    def initialize(self) -> _StreamWarmup:
-        self.steps_ = 0
-        return self
-
-    def on_batch_begin(self, net: NeuralNet, training: bool = False, **kwargs: Any) -> None:
-        self.steps_ += 1
-        for group in net.optimizer_.param_groups:
-            group["lr"] = net.lr * min(1.0, self.steps_ / _STREAM_WARMUP_STEPS)
-
-
-class _Progress(Callback):
-    """One tqdm bar over all epochs: loss, accuracy and the time left."""
-
-    def on_train_begin(self, net: NeuralNet, X: LabelledWindows = None, **kwargs: Any) -> None:
-        from tqdm.auto import tqdm
-
-        n_batches = -(-len(X) // net.batch_size)
-        self.bar_ = tqdm(total=net.max_epochs * n_batches, desc="fit", unit="batch")
-
-    def on_batch_end(self, net: NeuralNet, training: bool = False, **kwargs: Any) -> None:
-        if training:
-            self.bar_.update()
-
-    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        row = net.history[-1]
-        names = ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy")
-        shown = {name.replace("_", " "): f"{row[name]:.3f}" for name in names if name in row}
-        self.bar_.set_postfix(epoch=f"{row['epoch']}/{net.max_epochs}", refresh=False, **shown)
-
-    def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        self.bar_.close()
-
-
 def make_net(
     model: nn.Module,
     *,
@@ -428,14 +303,14 @@ def make_net(
     TextNet
         Initialized.
     """
-    own: list[Callback] = [_GradientClipping()]
+    own: list[Callback] = [GradientClipping()]
     if max_epochs is None:
-        own.append(_StreamWarmup())
+        own.append(StreamWarmup())
     else:
-        rate = _Rate(n_batches * max_epochs)
+        rate = Rate(n_batches * max_epochs)
         own.append(LRScheduler(policy=LambdaLR, lr_lambda=rate, step_every="batch"))
     if valid is not None:
-        stopping = _StoppingAfterWarmup(
+        stopping = StoppingAfterWarmup(
             monitor="valid_loss",
             patience=n_iter_no_change,
             threshold=0.0,
@@ -444,7 +319,7 @@ def make_net(
         )
         own.append(stopping)
     if verbose:
-        own.append(_Progress())
+        own.append(Progress())
     net = TextNet(
         model,
         shuffling=np.random.default_rng(seed),
@@ -479,18 +354,6 @@ def history_rows(net: NeuralNet) -> list[dict[str, float]]:
         for row in net.history
         if "dur" in row  # an epoch that was interrupted has none
     ]
-
-
-class _Rate:
-    """Factor on the learning rate at each step: up to 1 in the warm-up, then down to 0."""
-
-    def __init__(self, n_steps: int) -> None:
-        self.n_steps = n_steps
-        self.n_rising = max(1, round(_WARMUP_SHARE * n_steps))
-
-    def __call__(self, step: int) -> float:
-        falling = (self.n_steps - step) / (self.n_steps - self.n_rising + 1)
-        return max(0.0, min((step + 1) / self.n_rising, falling))
 
 
 def _silent(message: str) -> None:

@@ -1,5 +1,6 @@
 """Devices, precision, and the random numbers on them."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -45,3 +46,15 @@ def test_seeded_gives_the_seed_inside_and_nothing_outside():
         torch.rand(3)
         raise RuntimeError
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_seeds():
+    assert devices.draw_seed(7) == devices.draw_seed(7) == 7
+    assert devices.draw_seed(np.int64(7)) == 7
+    state = np.random.get_state()[1].tolist()
+    assert len({devices.draw_seed(None) for _ in range(20)}) == 20
+    assert np.random.get_state()[1].tolist() == state
+    one, other = np.random.RandomState(3), np.random.RandomState(3)
+    drawn = [devices.draw_seed(one) for _ in range(3)]
+    assert drawn == [devices.draw_seed(other) for _ in range(3)]
+    assert len(set(drawn)) == 3

@@ -1,6 +1,5 @@
-"""What surrounds the model: seeds, running windows, packing weights."""
+"""What the text estimators share: running windows, pairs, sequences."""
 
-import json
 import pickle
 
 import numpy as np
@@ -13,7 +12,6 @@ from sklearn.pipeline import Pipeline
 
 from skfnet import TextTokenizer, estimator
 from skfnet.batches import SpecialTokens, TokenArray, Windows
-from skfnet.nn import DocumentClassifier, EncoderConfig
 
 ROWS = [[3, 4, 5], [], [6] * 7, [3], [4, 5, 6, 7, 8]]
 TOKENS = TokenArray.from_rows(ROWS, 10, SpecialTokens(0, (1,), (2,)))
@@ -46,35 +44,6 @@ def test_windows_of_one_document_are_averaged(batch_size):
         parts = [row[i : i + 2] for i in range(0, max(len(row), 1), 2)]
         expected.append(np.mean([[sum(part) + 3, len(part) + 2] for part in parts], axis=0))
     np.testing.assert_allclose(result, expected, rtol=1e-6)
-
-
-def test_seeds():
-    assert estimator.draw_seed(7) == estimator.draw_seed(7) == 7
-    assert estimator.draw_seed(np.int64(7)) == 7
-    state = np.random.get_state()[1].tolist()
-    assert len({estimator.draw_seed(None) for _ in range(20)}) == 20
-    assert np.random.get_state()[1].tolist() == state
-    one, other = np.random.RandomState(3), np.random.RandomState(3)
-    drawn = [estimator.draw_seed(one) for _ in range(3)]
-    assert drawn == [estimator.draw_seed(other) for _ in range(3)]
-    assert len(set(drawn)) == 3
-
-
-def test_a_model_packs_into_json_and_arrays():
-    config = EncoderConfig(vocab_size=20, width=6, depth=2, mixing_gain=0.7, activation="relu")
-    model = DocumentClassifier(config, 3, "cls").eval()
-    packed = estimator.pack_model(model)
-    assert isinstance(json.loads(packed["shape"]), dict)
-    assert all(type(array) is np.ndarray for array in packed["weights"].values())
-    state = torch.get_rng_state()
-    twin = estimator.unpack_model(packed)
-    assert torch.equal(torch.get_rng_state(), state)
-    assert not twin.training
-    ids, lengths = torch.randint(20, (4, 9)), torch.tensor([9, 1, 4, 9])
-    expected = model(ids, lengths)
-    assert torch.equal(twin(ids, lengths), expected)
-    packed["weights"]["output.weight"][:] = 0  # the twin has weights of its own
-    assert torch.equal(twin(ids, lengths), expected)
 
 
 # --- pairs, and sequences that are no words ---------------------------------------------
