@@ -18,6 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import mean, stdev
+from threading import Lock
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -147,6 +148,7 @@ class Rows:
 
     def __init__(self, path: Path, *, again: bool) -> None:
         self.path, self.again, self.machine = path, again, machine_line()
+        self._lock = Lock()
         self.rows: list[dict[str, Any]] = []
         if path.is_file():
             with path.open(encoding="utf-8", newline="") as file:
@@ -161,8 +163,9 @@ class Rows:
             return known[0]
         measured = {k: _rounded(v) for k, v in measure(*args).items()}
         row = {**settings, **measured, "machine": self.machine}
-        self.rows = [other for other in self.rows if other not in known] + [row]
-        self._write()
+        with self._lock:  # several rows may be measured at once
+            self.rows = [other for other in self.rows if other not in known] + [row]
+            self._write()
         print(" ".join(f"{k}={v}" for k, v in row.items() if k != "machine"), flush=True)
         return row
 

@@ -13,7 +13,7 @@ the report shows what there is. A row that the CSV holds is not measured again, 
 in the code: use --again.
 
 For instance:
-  python benchmarks/family.py
+  python benchmarks/family.py --jobs 2 --threads 1
   python benchmarks/family.py --sets trec6,digits --models fourier,attention --seeds 1
   python benchmarks/family.py --sets listops_full --results elsewhere
 """
@@ -21,6 +21,7 @@ For instance:
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -131,15 +132,19 @@ def main() -> None:
     add("--depth", type=int, default=4)
     add("--width", type=int, default=64)
     add("--epochs", type=int, default=0, help="0, the default, is max_epochs='auto'")
+    add("--jobs", type=int, default=1, metavar="N", help="models fitted at once; see --threads")
     args = start(parser)
     rows = Rows(args.results / "family.csv", again=args.again)
-    names = ("depth", "width", "epochs", "threads", "limit")
+    names = ("depth", "width", "epochs", "threads", "jobs", "limit")
     common = {k: vars(args)[k] for k in names}
-    for seed in range(args.seeds):
-        for name in args.sets:
-            for model in args.models:
-                settings = {"set": name, "model": model, "seed": seed, **common}
-                rows.get(settings, in_own_process, measure, args.data, settings)
+    wanted = [
+        {"set": name, "model": model, "seed": seed, **common}
+        for seed in range(args.seeds)
+        for name in args.sets
+        for model in args.models
+    ]
+    with ThreadPoolExecutor(args.jobs) as pool:
+        list(pool.map(lambda s: rows.get(s, in_own_process, measure, args.data, s), wanted))
     report(args, rows, common)
 
 
@@ -166,8 +171,8 @@ def report(args: Any, rows: Rows, common: dict[str, Any]) -> None:
         "The family of mixers",
         rows.machine,
         f"Accuracy on held-out documents, mean ± standard deviation over {args.seeds} seed(s); "
-        f"depth {args.depth}, width {args.width}, {args.threads} threads. Mean, seconds and memory "
-        "are means over the sets.",
+        f"depth {args.depth}, width {args.width}, {args.jobs} fit(s) at once with {args.threads} "
+        "thread(s) each. Mean, seconds and memory are means over the sets.",
         table(header, lines),
         notes(args.sets),
     )

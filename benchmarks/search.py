@@ -58,6 +58,7 @@ def measure(way: str, folder: Path, settings: dict[str, Any]) -> dict[str, float
         elif way == "one thread":
             os.environ[name] = "1"
     import torch
+    from joblib.externals.loky import get_reusable_executor
     from sklearn.model_selection import GridSearchCV, ParameterGrid, StratifiedKFold
     from sklearn.pipeline import Pipeline
 
@@ -93,6 +94,7 @@ def measure(way: str, folder: Path, settings: dict[str, Any]) -> dict[str, float
         begin = time.perf_counter()
         search.fit(texts, labels)
         seconds = time.perf_counter() - begin
+    get_reusable_executor().shutdown()  # else idle workers keep this process for five minutes
     return {"seconds": seconds, **(counts if way != "two jobs" else {})}
 
 
