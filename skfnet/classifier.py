@@ -331,18 +331,19 @@ class FNetClassifier(ClassifierMixin, TextEstimator):
         self._check_several_classes(classes)
         return {"classes_": classes, "multilabel_": False}
 
-    def _encode(self, y: np.ndarray) -> np.ndarray:
-        if (y.ndim == 2) != self.multilabel_:
+    def _encode(self, y: np.ndarray, learned: dict[str, Any]) -> np.ndarray:
+        classes, multilabel = learned["classes_"], learned["multilabel_"]
+        if (y.ndim == 2) != multilabel:
             kinds = "one label a document", "an indicator matrix"
             raise ValueError(
-                f"y holds {kinds[not self.multilabel_]}, but {type(self).__name__} was fitted on "
-                f"{kinds[self.multilabel_]}."
+                f"y holds {kinds[not multilabel]}, but {type(self).__name__} was fitted on "
+                f"{kinds[multilabel]}."
             )
-        if not self.multilabel_:
-            return self._class_numbers(y)
-        if y.shape[1] != len(self.classes_):
+        if not multilabel:
+            return _class_numbers(y, classes)
+        if y.shape[1] != len(classes):
             raise ValueError(
-                f"y has {y.shape[1]} columns, but that of the first call had {len(self.classes_)}."
+                f"y has {y.shape[1]} columns, but that of the first call had {len(classes)}."
             )
         return y.astype(np.float32)
 
@@ -389,17 +390,18 @@ class FNetClassifier(ClassifierMixin, TextEstimator):
                 f"only one class: {classes.tolist()[0]!r}."
             )
 
-    def _class_numbers(self, y: np.ndarray) -> np.ndarray:
-        numbers = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
-        unknown = np.flatnonzero(self.classes_[numbers] != y)
-        if len(unknown):
-            raise ValueError(
-                f"Row {unknown[0]} of y holds the label {y[unknown].tolist()[0]!r}, not among "
-                f"the classes of the first call: {self.classes_.tolist()}."
-            )
-        return numbers
-
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def _class_numbers(y: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    numbers = np.searchsorted(classes, y).clip(max=len(classes) - 1)
+    unknown = np.flatnonzero(classes[numbers] != y)
+    if len(unknown):
+        raise ValueError(
+            f"Row {unknown[0]} of y holds the label {y[unknown].tolist()[0]!r}, not among "
+            f"the classes of the first call: {classes.tolist()}."
+        )
+    return numbers

@@ -181,9 +181,10 @@ class TextEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         train, valid = self._split(y, seed)
         if goes_on:
             self._check_goes_on(learned)
-        else:
+        targets = self._encode(y, vars(self) if goes_on else learned)
+        if not goes_on:
             self._start(documents, learned, seed)
-        tokens, targets = self._tokens(documents), self._encode(y)
+        tokens = self._tokens(documents)
         train_set, valid_set = (
             None if rows is None else self._labelled(tokens, targets, weights, rows)
             for rows in (train, valid)
@@ -250,8 +251,8 @@ class TextEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         """Give the fitted attributes that y decides."""
         raise NotImplementedError
 
-    def _encode(self, y: np.ndarray) -> np.ndarray:
-        """Give y as the loss wants it."""
+    def _encode(self, y: np.ndarray, learned: dict[str, Any]) -> np.ndarray:
+        """Give y as the loss wants it, by the fitted attributes that are in force."""
         raise NotImplementedError
 
     def _reweighted(
@@ -264,8 +265,7 @@ class TextEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         return None
 
     def _check_goes_on(self, learned: dict[str, Any]) -> None:
-        """Refuse targets that the model of the last fit cannot learn."""
-        raise NotImplementedError
+        """Refuse targets that the model of the last fit cannot go on with."""
 
     # From documents to a trained model.
 
@@ -289,9 +289,10 @@ class TextEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         )
         if fitted and in_pairs(documents) != self._pairs:
             kinds = "single texts", "pairs of texts"
+            hint = "" if self._pairs else " Of two columns pass the one: X[name]."
             raise ValueError(
                 f"X holds {kinds[not self._pairs]}, but {type(self).__name__} was fitted on "
-                f"{kinds[self._pairs]}."
+                f"{kinds[self._pairs]}.{hint}"
             )
         return documents
 
@@ -332,10 +333,11 @@ class TextEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     ) -> Self:
         """Go once over a part of a stream; `learned` is None but for the first part."""
         seed = draw_seed(self.random_state)
+        targets = self._encode(y, vars(self) if learned is None else learned)
         if learned is not None:
             self._start(documents, learned, seed)
         rows = np.arange(len(y))
-        train_set = self._labelled(self._tokens(documents), self._encode(y), weights, rows)
+        train_set = self._labelled(self._tokens(documents), targets, weights, rows)
         if getattr(self, "_stream", None) is None:
             # The net keeps the optimizer's state, the generator moves on, from call to call.
             net = self._make_net(train_set, None, None, seed)

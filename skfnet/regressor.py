@@ -188,20 +188,14 @@ class FNetRegressor(RegressorMixin, TextEstimator):
             "target_scale_": np.where(scale > 0, scale, 1.0),
         }
 
-    def _encode(self, y: np.ndarray) -> np.ndarray:
+    def _encode(self, y: np.ndarray, learned: dict[str, Any]) -> np.ndarray:
         columns = y.reshape(len(y), -1)
-        self._check_number_of_outputs(columns.shape[1])
-        return ((columns - self.target_mean_) / self.target_scale_).astype(np.float32)
-
-    def _check_goes_on(self, learned: dict[str, Any]) -> None:
-        self._check_number_of_outputs(learned["n_outputs_"])
-
-    def _check_number_of_outputs(self, number: int) -> None:
-        if number != self.n_outputs_:
+        if columns.shape[1] != learned["n_outputs_"]:
             raise ValueError(
-                f"y holds {number} numbers a document, but {type(self).__name__} was fitted on "
-                f"{self.n_outputs_}."
+                f"y holds {columns.shape[1]} numbers a document, but {type(self).__name__} was "
+                f"fitted on {learned['n_outputs_']}."
             )
+        return ((columns - learned["target_mean_"]) / learned["target_scale_"]).astype(np.float32)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -20,7 +20,7 @@ __all__ = ["check_indicator", "check_labels", "check_numbers", "check_weights", 
 
 def is_indicator(y: Any) -> bool:
     """Tell a matrix of several columns, one for each label, from a column of labels."""
-    shape = np.shape(y) if not sp.issparse(y) else y.shape
+    shape = y.shape if hasattr(y, "shape") else np.asarray(y).shape
     return len(shape) == 2 and shape[1] > 1
 
 

@@ -721,7 +721,7 @@ def test_bad_documents_are_refused_before_any_work(X, message, fitted):
         ([0, 1, np.inf, 1], "infinity: row 2"),
         ([0.1, 0.2, 0.3, 0.4], "continuous"),
         (np.full((4, 2), 0.5), "Row 0 of y holds 0.5 in column 0"),
-        (np.zeros((4, 2, 2)), "1d array"),
+        (np.zeros((4, 2, 2)), "dim 3"),
         ("abab", "1d array"),
     ],
     ids=lambda value: repr(value)[:30],
@@ -1192,5 +1192,6 @@ def test_what_is_no_indicator_is_refused():
 
 def test_emotions_of_real_messages():
     texts, y = read_label_sets("goemotions", "train")
-    clf = FNetClassifier(max_epochs=4, random_state=0, device="cpu").fit(texts[:6000], y[:6000])
-    assert f1_score(y[6000:8000], clf.predict(texts[6000:8000]), average="micro") > 0.25
+    clf = FNetClassifier(max_epochs=8, random_state=0, device="cpu").fit(texts[:6000], y[:6000])
+    found = f1_score(y[6000:8000], clf.predict(texts[6000:8000]), average="micro")
+    assert found > 0.25, found

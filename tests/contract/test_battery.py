@@ -106,7 +106,7 @@ class TokenizerOnNumbers(NumbersAsText, TextTokenizer):
 SMALL = dict(depth=1, width=32, batch_size=16, max_epochs=8, learning_rate=1e-2, device="cpu")
 ON_NUMBERS = {
     "classifier": (FNetOnNumbers(**SMALL), 72),
-    "regressor": (RegressorOnNumbers(**SMALL), 60),
+    "regressor": (RegressorOnNumbers(**SMALL), 65),
     "tokenizer": (TokenizerOnNumbers(min_frequency=1), 46),
 }
 
