@@ -30,6 +30,7 @@ NOTES = {
     "sms_spam": "sms_spam has no official split; this one is its folder's.",
     "mr": "mr has no official split; this one is that of Tang et al., 2015.",
     "hate_offensive": "hate_offensive has no official split; its classes are very unequal.",
+    "qnli10k": "qnli10k: a tenth of the official training rows of QNLI.",
     "20ng_stripped": "20ng_stripped: headers, quotes and signatures removed.",
 }
 VALIDATION_SHARE = 0.15

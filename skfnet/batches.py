@@ -8,7 +8,14 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["SpecialTokens", "TokenArray", "Windows", "by_length", "shuffled_by_length"]
+__all__ = [
+    "SpecialTokens",
+    "TokenArray",
+    "Windows",
+    "by_length",
+    "room_for_text",
+    "shuffled_by_length",
+]
 
 # Training batches are cut from runs of this many shuffled batches, sorted by length: long enough
 # to leave little padding, short enough to keep the company of a document random.
@@ -31,8 +38,9 @@ class SpecialTokens:
     prefix: tuple[int, ...]
     suffix: tuple[int, ...]
 
-    def __len__(self) -> int:
-        return len(self.prefix) + len(self.suffix)
+    def around(self, pair: bool) -> int:
+        """Give the number of special tokens of a window."""
+        return len(self.prefix) + len(self.suffix) * (2 if pair else 1)
 
 
 class TokenArray:
@@ -52,6 +60,8 @@ class TokenArray:
         All ids are below it.
     special : SpecialTokens
         Ids with a meaning of their own.
+    firsts : ndarray of int64, shape (n_documents,), optional
+        Where the documents are pairs of texts, the number of tokens of each first text.
 
     Examples
     --------
@@ -64,12 +74,18 @@ class TokenArray:
     """
 
     def __init__(
-        self, ids: np.ndarray, offsets: np.ndarray, vocab_size: int, special: SpecialTokens
+        self,
+        ids: np.ndarray,
+        offsets: np.ndarray,
+        vocab_size: int,
+        special: SpecialTokens,
+        firsts: np.ndarray | None = None,
     ) -> None:
         self.ids = ids
         self.offsets = offsets
         self.vocab_size = vocab_size
         self.special = special
+        self.firsts = firsts
 
     @classmethod
     def from_rows(
@@ -95,6 +111,34 @@ class TokenArray:
         ids = np.fromiter((i for row in rows for i in row), dtype=np.int32, count=offsets[-1])
         return cls(ids, offsets, vocab_size, special)
 
+    @classmethod
+    def from_pairs(
+        cls,
+        firsts: Sequence[Sequence[int]],
+        seconds: Sequence[Sequence[int]],
+        vocab_size: int,
+        special: SpecialTokens,
+    ) -> TokenArray:
+        """Join the token ids of pairs of texts.
+
+        Parameters
+        ----------
+        firsts, seconds : sequences of sequences of int
+            The ids of each pair's texts, special tokens left out.
+        vocab_size : int
+            All ids are below it.
+        special : SpecialTokens
+            Ids with a meaning of their own.
+
+        Returns
+        -------
+        TokenArray of shape (len(firsts),)
+        """
+        rows = [[*first, *second] for first, second in zip(firsts, seconds, strict=True)]
+        pairs = cls.from_rows(rows, vocab_size, special)
+        pairs.firsts = np.array([len(first) for first in firsts], dtype=np.int64)
+        return pairs
+
     @property
     def lengths(self) -> np.ndarray:
         """Number of tokens of each document, special ones left out, shape (n_documents,)."""
@@ -117,7 +161,8 @@ class TokenArray:
         lengths = self.lengths[chosen]
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         ids = self.ids[_ranges(self.offsets[chosen], lengths)]
-        return TokenArray(ids, offsets, self.vocab_size, self.special)
+        firsts = None if self.firsts is None else self.firsts[chosen]
+        return TokenArray(ids, offsets, self.vocab_size, self.special, firsts)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return (self[row] for row in range(len(self)))
@@ -130,7 +175,10 @@ class TokenArray:
 
 
 class Windows:
-    """The pieces of documents that the encoder sees: all of a short one, several of a long one.
+    """What the encoder sees of documents: all of a short one, one or several pieces of a long one.
+
+    A pair of texts is one window ``[CLS] first [SEP] second [SEP]``; of a long pair, the longer
+    text is cut first.
 
     Parameters
     ----------
@@ -139,7 +187,8 @@ class Windows:
     max_length : int
         Longest window, special tokens included.
     long_documents : {"truncate", "mean"}
-        Whether a longer document gives its first window or all of them.
+        Whether a longer document gives its first window or all of them; of a pair there is but
+        one.
 
     Attributes
     ----------
@@ -151,35 +200,87 @@ class Windows:
 
     def __init__(self, tokens: TokenArray, max_length: int, long_documents: str) -> None:
         self.tokens = tokens
-        room = max_length - len(tokens.special)
-        lengths = tokens.lengths
-        count = np.ones_like(lengths)
-        if long_documents == "mean":
-            count = np.maximum(-(-lengths // room), 1)
-        self.document = np.repeat(np.arange(len(tokens)), count)
-        first = np.cumsum(count) - count
-        start = (np.arange(len(self.document)) - first[self.document]) * room
-        self._starts = tokens.offsets[self.document] + start
-        self._sizes = np.minimum(lengths[self.document] - start, room)
+        room = room_for_text(tokens, max_length)
+        if tokens.firsts is None:
+            self.document, start, self._sizes = _cut(tokens.lengths, room, long_documents)
+            self._starts = tokens.offsets[self.document] + start
+        else:
+            self.document = np.arange(len(tokens))
+            self._sizes, self._second_sizes = _cut_longer(tokens, room)
+            self._starts = tokens.offsets[:-1]
+            self._second_starts = self._starts + tokens.firsts
         # A document without a token is one [PAD] where nothing wraps it.
-        self.lengths = np.maximum(self._sizes + len(tokens.special), 1)
+        text = self._sizes if tokens.firsts is None else self._sizes + self._second_sizes
+        self.lengths = np.maximum(text + max_length - room, 1)
 
     def __len__(self) -> int:
         return len(self.document)
 
-    def batch(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Give ids, int64 of shape (len(rows), longest), padded, and lengths (len(rows),)."""
-        special, sizes = self.tokens.special, self._sizes[rows]
-        lengths = self.lengths[rows]
+    def batch(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Give a batch's ids, padded, and lengths, by name; of pairs also their type ids.
+
+        Parameters
+        ----------
+        rows : ndarray of int
+            Numbers of the windows.
+
+        Returns
+        -------
+        dict of ndarray of int64
+            "ids" and "type_ids" of shape (len(rows), longest), "lengths" of shape (len(rows),).
+        """
+        special, lengths = self.tokens.special, self.lengths[rows]
         ids = np.full((len(rows), int(lengths.max())), special.pad, dtype=np.int64)
-        begin = len(special.prefix)
-        ids[:, :begin] = special.prefix
-        column = np.arange(ids.shape[1])
-        inside = (column >= begin) & (column < (begin + sizes)[:, None])
-        ids[inside] = self.tokens.ids[_ranges(self._starts[rows], sizes)]
-        for i, token in enumerate(special.suffix):
-            ids[np.arange(len(rows)), begin + sizes + i] = token
-        return ids, lengths
+        end = _write(ids, np.zeros_like(lengths), special.prefix)
+        end = self._write_text(ids, end, self._starts[rows], self._sizes[rows])
+        end = _write(ids, end, special.suffix)
+        batch = {"ids": ids, "lengths": lengths}
+        if self.tokens.firsts is not None:
+            batch["type_ids"] = (np.arange(ids.shape[1]) >= end[:, None]).astype(np.int64)
+            end = self._write_text(ids, end, self._second_starts[rows], self._second_sizes[rows])
+            _write(ids, end, special.suffix)
+        return batch
+
+    def _write_text(
+        self, ids: np.ndarray, begin: np.ndarray, starts: np.ndarray, sizes: np.ndarray
+    ) -> np.ndarray:
+        column, end = np.arange(ids.shape[1]), begin + sizes
+        inside = (column >= begin[:, None]) & (column < end[:, None])
+        ids[inside] = self.tokens.ids[_ranges(starts, sizes)]
+        return end
+
+
+def room_for_text(tokens: TokenArray, max_length: int) -> int:
+    """Give the number of tokens of text in a window, beside the special ones."""
+    return max_length - tokens.special.around(tokens.firsts is not None)
+
+
+def _write(ids: np.ndarray, begin: np.ndarray, values: Sequence[int]) -> np.ndarray:
+    """Write the same values into each row, from its own place on; give where they end."""
+    for i, value in enumerate(values):
+        ids[np.arange(len(ids)), begin + i] = value
+    return begin + len(values)
+
+
+def _cut(
+    lengths: np.ndarray, room: int, long_documents: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Give the document, the first token in it and the number of tokens of each window."""
+    count = np.ones_like(lengths)
+    if long_documents == "mean":
+        count = np.maximum(-(-lengths // room), 1)
+    document = np.repeat(np.arange(len(lengths)), count)
+    first = np.cumsum(count) - count
+    start = (np.arange(len(document)) - first[document]) * room
+    return document, start, np.minimum(lengths[document] - start, room)
+
+
+def _cut_longer(pairs: TokenArray, room: int) -> tuple[np.ndarray, np.ndarray]:
+    """Give the numbers of tokens left of each pair's texts when the longer one is cut first."""
+    firsts, seconds = pairs.firsts, pairs.lengths - pairs.firsts
+    half = room // 2
+    left_of_first = np.minimum(firsts, np.maximum(room - half, room - seconds))
+    return left_of_first, np.minimum(seconds, room - left_of_first)
 
 
 def by_length(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:

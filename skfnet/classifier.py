@@ -2,50 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from numbers import Integral, Real
+from collections.abc import Callable
+from numbers import Real
 from typing import Any, Self
 
 import numpy as np
 import tokenizers
 from numpy.typing import ArrayLike
-from scipy.special import softmax
-from sklearn.base import (
-    BaseEstimator,
-    ClassifierMixin,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-)
+from scipy.special import expit, softmax
+from sklearn.base import ClassifierMixin
 from sklearn.frozen import FrozenEstimator
-from sklearn.model_selection import train_test_split
 from sklearn.utils import Tags, compute_class_weight
 from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
 from sklearn.utils.multiclass import _check_partial_fit_first_call
-from sklearn.utils.validation import check_is_fitted
 
-from . import estimator
-from .batches import TokenArray, Windows
-from .estimator import Documents
-from .nn import MIXERS, DocumentClassifier, Encoder, EncoderConfig
-from .nn.heads import POOLINGS
+from .estimator import TextEstimator
+from .nn import EncoderConfig
+from .objectives import ONE_CLASS, SEVERAL_LABELS, Objective
+from .targets import check_indicator, check_labels, is_indicator
 from .tokenizer import TextTokenizer
-from .training import (
-    LARGEST_BATCH,
-    LabelledWindows,
-    TextNet,
-    batch_size_for,
-    epochs_for,
-    history_rows,
-    make_net,
-    seeded,
-)
 
 __all__ = ["FNetClassifier"]
 
 
-class FNetClassifier(
-    ClassNamePrefixFeaturesOutMixin, ClassifierMixin, TransformerMixin, BaseEstimator
-):
+class FNetClassifier(ClassifierMixin, TextEstimator):
     """Text classifier with a Fourier-mixing encoder, trained from scratch.
 
     Texts become tokens (:class:`TextTokenizer`), a small FNet encoder mixes them by a 2-D
@@ -55,16 +35,18 @@ class FNetClassifier(
 
     Parameters
     ----------
-    tokenizer : TextTokenizer, FrozenEstimator, tokenizers.Tokenizer or None, default=None
+    tokenizer : TextTokenizer, FrozenEstimator, tokenizers.Tokenizer, "precomputed" or None, \
+            default=None
         None is ``TextTokenizer()``. An unfitted TextTokenizer is cloned and fitted on the
         training texts, and its parameters can be searched (``tokenizer__vocab_size``). A fitted
         one in ``FrozenEstimator``, or a ready ``tokenizers.Tokenizer``, is used as it is.
+        With "precomputed", each row of X is a sequence of whole numbers, the token ids.
     max_length : int, default=512
         Longest window that the encoder reads, in tokens, special ones included.
     long_documents : {"truncate", "mean"}, default="truncate"
         What happens beyond `max_length`: the rest is left out, with a warning that counts the
         documents, or the document is read in windows of `max_length` and their logits are
-        averaged.
+        averaged. Pairs of texts are always cut, the longer text first.
     depth : int, default=2
         Number of encoder blocks.
     width : int, default=128
@@ -100,11 +82,12 @@ class FNetClassifier(
     weight_decay : float, default=0.01
         Decoupled weight decay of the dense layers.
     label_smoothing : float, default=0.05
-        Share of each target spread evenly over all classes.
+        Share of each target spread evenly over all classes. Multi-label targets are not smoothed.
     class_weight : dict, "balanced" or None, default=None
-        Weights of the classes, as in scikit-learn.
+        Weights of the classes, as in scikit-learn; not for multi-label targets.
     early_stopping : bool, default=False
-        Whether to hold out a stratified part of the training documents, to stop when its loss
+        Whether to hold out a part of the training documents, stratified by class (multi-label
+        targets are not), to stop when its loss
         no longer falls, and to return to the best weights.
     validation_fraction : float, default=0.1
         Share held out where `early_stopping` is on.
@@ -128,7 +111,9 @@ class FNetClassifier(
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        The labels, sorted.
+        The labels, sorted; the numbers of the columns of y where it is an indicator matrix.
+    multilabel_ : bool
+        Whether y was an indicator matrix: any number of labels a document.
     tokenizer_ : TextTokenizer or None
         The fitted tokenizer; None where `fit` was given tokens.
     encoder_ : skfnet.nn.Encoder
@@ -142,6 +127,7 @@ class FNetClassifier(
 
     See Also
     --------
+    FNetRegressor : Predicts numbers.
     TextTokenizer : Tokenizes once, before a grid search.
 
     References
@@ -159,41 +145,25 @@ class FNetClassifier(
     ['praise', 'blame']
     >>> clf.transform(texts).shape
     (32, 128)
+
+    Several labels a document: y has a column for each of them.
+
+    >>> about_plot = [[int("bad" in text), int("plot" in text)] for text in texts]
+    >>> FNetClassifier(random_state=0).fit(texts, about_plot).predict(["bad plot", "good film"])
+    array([[1, 1],
+           [0, 0]])
     """
 
     _parameter_constraints: dict[str, list] = {
-        "tokenizer": [TextTokenizer, FrozenEstimator, tokenizers.Tokenizer, None],
-        "max_length": [Interval(Integral, 1, None, closed="left")],
-        "long_documents": [StrOptions({"truncate", "mean"})],
-        "depth": [Interval(Integral, 0, None, closed="left")],
-        "width": [Interval(Integral, 1, None, closed="left")],
-        "feedforward_width": [Interval(Integral, 1, None, closed="left"), None],
-        "mixer": [StrOptions(MIXERS.keys()), callable],  # a live view: mixers may be added later
-        "attention_layers": [Interval(Integral, 0, None, closed="left")],
-        "attention_layout": [StrOptions({"top", "bottom", "middle", "mixed"})],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
-        "pooling": [StrOptions(set(POOLINGS))],
-        "max_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
-        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        **TextEstimator._parameter_constraints,
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
         "class_weight": [StrOptions({"balanced"}), dict, None],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "warm_start": ["boolean"],
-        "random_state": ["random_state"],
-        "device": [str],
-        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
-        "callbacks": [list, tuple, None],
-        "verbose": ["verbose"],
     }
 
     def __init__(
         self,
         *,
-        tokenizer: TextTokenizer | FrozenEstimator | tokenizers.Tokenizer | None = None,
+        tokenizer: TextTokenizer | FrozenEstimator | tokenizers.Tokenizer | str | None = None,
         max_length: int = 512,
         long_documents: str = "truncate",
         depth: int = 2,
@@ -220,101 +190,34 @@ class FNetClassifier(
         callbacks: list | None = None,
         verbose: int = 0,
     ) -> None:
-        self.tokenizer = tokenizer
-        self.max_length = max_length
-        self.long_documents = long_documents
-        self.depth = depth
-        self.width = width
-        self.feedforward_width = feedforward_width
-        self.mixer = mixer
-        self.attention_layers = attention_layers
-        self.attention_layout = attention_layout
-        self.dropout = dropout
-        self.pooling = pooling
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
+        super().__init__(
+            tokenizer=tokenizer,
+            max_length=max_length,
+            long_documents=long_documents,
+            depth=depth,
+            width=width,
+            feedforward_width=feedforward_width,
+            mixer=mixer,
+            attention_layers=attention_layers,
+            attention_layout=attention_layout,
+            dropout=dropout,
+            pooling=pooling,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            warm_start=warm_start,
+            random_state=random_state,
+            device=device,
+            precision=precision,
+            callbacks=callbacks,
+            verbose=verbose,
+        )
         self.label_smoothing = label_smoothing
         self.class_weight = class_weight
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.warm_start = warm_start
-        self.random_state = random_state
-        self.device = device
-        self.precision = precision
-        self.callbacks = callbacks
-        self.verbose = verbose
-
-    def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
-        """Train on labelled documents.
-
-        Parameters
-        ----------
-        X : iterable of str, or TokenArray
-            The documents: a list, array or Series of str, a DataFrame with one column, or what
-            ``TextTokenizer.transform`` gave.
-        y : array-like of shape (n_documents,)
-            Labels of any kind.
-        sample_weight : array-like of shape (n_documents,), optional
-            A row of weight 0 is as good as absent, vocabulary included.
-
-        Returns
-        -------
-        FNetClassifier
-            Itself.
-
-        Raises
-        ------
-        ValueError
-            If a parameter is out of range, a document or label is missing or of the wrong
-            kind, or there is only one class.
-        """
-        self._validate_params()
-        self._check_attention_layers()
-        estimator.check_callbacks(self)
-        documents, y, weights = estimator.check_training_data(self, X, y, sample_weight)
-        classes, targets = np.unique(y, return_inverse=True)
-        self._check_several_classes(classes)
-        weights = self._with_class_weights(weights, y, classes)
-        weights = weights / weights.mean()
-        seed = estimator.draw_seed(self.random_state)
-        train, valid = self._split(targets, seed)
-        if self.warm_start and self.__sklearn_is_fitted__():
-            self._check_same_classes(classes)
-        else:
-            self._start(documents, classes, seed)
-        tokens = self._tokens(documents)
-        train_set, valid_set = (
-            None if rows is None else self._labelled(tokens, targets, weights, rows)
-            for rows in (train, valid)
-        )
-        epochs = self.max_epochs
-        if epochs == "auto":
-            epochs = epochs_for(len(train), self._batch_size(len(train)), len(classes))
-        self._train(self._make_net(train_set, valid_set, epochs, seed), train_set, seed)
-        self._stream = None
-        return self
-
-    def fit_transform(self, X: Any, y: ArrayLike, **fit_params: Any) -> np.ndarray:
-        """Train, then give the pooled hidden states of the same documents.
-
-        Parameters
-        ----------
-        X : iterable of str, or TokenArray
-            The documents.
-        y : array-like of shape (n_documents,)
-            Their labels.
-        **fit_params
-            What else `fit` takes.
-
-        Returns
-        -------
-        ndarray of float32, shape (n_documents, width)
-        """
-        # The mixin reads X twice, which a generator does not survive.
-        return super().fit_transform(list(X) if isinstance(X, Iterator) else X, y, **fit_params)
 
     def partial_fit(
         self,
@@ -331,12 +234,13 @@ class FNetClassifier(
 
         Parameters
         ----------
-        X : iterable of str, or TokenArray
+        X : iterable of str or of pairs of str, or TokenArray
             The documents.
-        y : array-like of shape (n_documents,)
+        y : array-like of shape (n_documents,) or (n_documents, n_labels)
             Their labels.
         classes : array-like of shape (n_classes,), optional
-            All labels that will ever come; needed in the first call.
+            All labels that will ever come; needed in the first call, unless y is an indicator
+            matrix.
         sample_weight : array-like of shape (n_documents,), optional
             Weights of the documents.
 
@@ -345,197 +249,127 @@ class FNetClassifier(
         FNetClassifier
             Itself.
         """
-        self._validate_params()
-        self._check_attention_layers()
-        estimator.check_callbacks(self)
-        documents, y, weights = estimator.check_training_data(self, X, y, sample_weight)
-        if not self.__sklearn_is_fitted__():
-            vars(self).pop("classes_", None)  # left by a first call that failed
-        first = _check_partial_fit_first_call(self, classes)
-        self._check_several_classes(self.classes_)
-        targets = self._class_numbers(y)
-        weights = self._with_class_weights(weights, y, self.classes_)
-        seed = estimator.draw_seed(self.random_state)
-        if first:
-            self._start(documents, self.classes_, seed)
-        train_set = self._labelled(self._tokens(documents), targets, weights, np.arange(len(y)))
-        if getattr(self, "_stream", None) is None:
-            # The net keeps the optimizer's state, the generator moves on, from call to call.
-            net = self._make_net(train_set, None, None, seed)
-            self._stream = net, np.random.default_rng(seed)
-        net, random = self._stream
-        net.batch_size = self._batch_size(len(y))
-        net.lr = self.learning_rate
-        self._train(net, train_set, int(random.integers(2**31)))
-        return self
+        first = not self.__sklearn_is_fitted__()
+        documents, y, weights = self._checked(X, y, sample_weight, not first)
+        if y.ndim == 2:
+            learned = self._learn(y, weights)
+        else:
+            if first:
+                vars(self).pop("classes_", None)  # left by a first call that failed
+            _check_partial_fit_first_call(self, classes)
+            self._check_several_classes(self.classes_)
+            learned = {"classes_": self.classes_, "multilabel_": False}
+        weights = self._reweighted(weights, y, learned)
+        return self._go_on(documents, y, weights, learned if first else None)
 
     def predict(self, X: Any) -> np.ndarray:
-        """Give the likeliest label of each document.
+        """Give the likeliest label of each document, or all labels likelier than not.
 
         Parameters
         ----------
-        X : iterable of str, or TokenArray
+        X : iterable of str or of pairs of str, or TokenArray
             The documents.
 
         Returns
         -------
-        ndarray of shape (n_documents,)
+        ndarray of shape (n_documents,), or of int64 and shape (n_documents, n_labels)
+            A matrix of 0 and 1 where y was one.
         """
-        likeliest = self._logits(X).argmax(axis=1)
-        return self.classes_[likeliest]
+        logits = self._outputs(X)
+        if self.multilabel_:
+            return (logits > 0).astype(np.int64)
+        return self.classes_[logits.argmax(axis=1)]
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Give the probability of each class.
+        """Give the probability of each class, or of each label.
 
         Parameters
         ----------
-        X : iterable of str, or TokenArray
+        X : iterable of str or of pairs of str, or TokenArray
             The documents.
 
         Returns
         -------
         ndarray of float32, shape (n_documents, n_classes)
-            Columns in the order of `classes_`; rows sum to 1.
+            Columns in the order of `classes_`. Rows sum to 1, unless y was an indicator matrix.
         """
-        return softmax(self._logits(X), axis=1)
+        logits = self._outputs(X)
+        return expit(logits) if self.multilabel_ else softmax(logits, axis=1)
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Give the logits; with two classes the second's minus the first's.
 
         Parameters
         ----------
-        X : iterable of str, or TokenArray
+        X : iterable of str or of pairs of str, or TokenArray
             The documents.
 
         Returns
         -------
         ndarray of float32, shape (n_documents, n_classes) or (n_documents,)
         """
-        logits = self._logits(X)
-        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
-
-    def transform(self, X: Any) -> np.ndarray:
-        """Give the pooled hidden states: document vectors for other estimators.
-
-        Parameters
-        ----------
-        X : iterable of str, or TokenArray
-            The documents.
-
-        Returns
-        -------
-        ndarray of float32, shape (n_documents, width)
-        """
-        check_is_fitted(self)
-        return self._run(self._model.embed, X)
+        logits = self._outputs(X)
+        if self.multilabel_ or len(self.classes_) > 2:
+            return logits
+        return logits[:, 1] - logits[:, 0]
 
     @property
-    def encoder_(self) -> Encoder:
-        """The trained encoder, a torch module."""
-        check_is_fitted(self)
-        return self._model.encoder
+    def _objective(self) -> Objective:
+        return SEVERAL_LABELS if self.multilabel_ else ONE_CLASS
 
     @property
-    def _n_features_out(self) -> int:
-        return self.encoder_.config.width
+    def _n_outputs(self) -> int:
+        return len(self.classes_)
 
-    def _start(self, documents: Documents, classes: np.ndarray, seed: int) -> None:
-        """Forget everything and set up a new model."""
-        device = estimator.usable_device(self.device)
-        tokenizer = estimator.fitted_tokenizer(self.tokenizer, documents)
-        estimator.check_room(self.max_length, documents, tokenizer)
-        config = EncoderConfig(
-            vocab_size=estimator.vocabulary_size(documents, tokenizer),
-            width=self.width,
-            depth=self.depth,
-            feedforward_width=self.feedforward_width,
-            max_length=self.max_length,
-            mixer=self.mixer,
-            attention_layers=self.attention_layers,
-            attention_layout=self.attention_layout,
-            dropout=self.dropout,
-            **({} if self.dropout else {"bigram_dropout": 0.0}),
-        )
-        with seeded(seed, device):
-            model = DocumentClassifier(config, len(classes), self.pooling)
-        self.classes_ = classes
-        self.tokenizer_ = tokenizer
-        self.device_ = device
-        self.history_ = []
-        self.n_iter_ = 0
-        self._model = model.to(device)
-        self._stream = None
+    def _check_targets(self, y: Any) -> np.ndarray:
+        return check_indicator(y) if is_indicator(y) else check_labels(y)
 
-    def _make_net(
-        self,
-        train: LabelledWindows,
-        valid: LabelledWindows | None,
-        max_epochs: int | None,
-        seed: int,
-    ) -> TextNet:
-        batch_size = self._batch_size(len(train.windows.tokens))
-        return make_net(
-            self._model,
-            n_batches=-(-len(train) // batch_size),
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            label_smoothing=self.label_smoothing,
-            valid=valid,
-            n_iter_no_change=self.n_iter_no_change,
-            seed=seed,
-            device=self.device_,
-            bfloat16=estimator.use_bfloat16(self.precision, self.device_),
-            callbacks=self.callbacks or (),
-            verbose=bool(self.verbose),
-        )
+    def _learn(self, y: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
+        if y.ndim == 2:
+            return {"classes_": np.arange(y.shape[1]), "multilabel_": True}
+        classes = np.unique(y)
+        self._check_several_classes(classes)
+        return {"classes_": classes, "multilabel_": False}
 
-    def _batch_size(self, n_documents: int) -> int:
-        return batch_size_for(n_documents) if self.batch_size == "auto" else self.batch_size
-
-    def _train(self, net: TextNet, train: LabelledWindows, seed: int) -> None:
-        try:
-            with seeded(seed, self.device_):
-                net.partial_fit(train, None)
-        finally:
-            self._model.eval()
-        self.history_ = history_rows(net)
-        self.n_iter_ = len(self.history_)
-
-    def _labelled(
-        self, tokens: TokenArray, targets: np.ndarray, weights: np.ndarray, rows: np.ndarray
-    ) -> LabelledWindows:
-        return LabelledWindows(self._windows(tokens[rows]), targets[rows], weights[rows])
-
-    def _split(self, targets: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """Give the rows to train on and, under early stopping, a stratified part held out.
-
-        The only document of a class is never held out.
-        """
-        rows = np.arange(len(targets))
-        if not self.early_stopping:
-            return rows, None
-        divisible = rows[np.bincount(targets)[targets] > 1]
-        n_classes = len(np.unique(targets[divisible]))
-        n_valid = int(np.ceil(self.validation_fraction * len(divisible)))
-        if not 0 < n_classes <= n_valid <= len(divisible) - n_classes:
+    def _encode(self, y: np.ndarray, learned: dict[str, Any]) -> np.ndarray:
+        classes, multilabel = learned["classes_"], learned["multilabel_"]
+        if (y.ndim == 2) != multilabel:
+            kinds = "one label a document", "an indicator matrix"
             raise ValueError(
-                f"early_stopping=True with validation_fraction={self.validation_fraction} would "
-                f"hold out {n_valid} of {len(divisible)} documents, but each side needs one of "
-                f"each of {n_classes} classes. Change validation_fraction, or turn "
-                "early_stopping off."
+                f"y holds {kinds[not multilabel]}, but {type(self).__name__} was fitted on "
+                f"{kinds[multilabel]}."
             )
-        _, valid = train_test_split(
-            divisible, test_size=n_valid, stratify=targets[divisible], random_state=seed
-        )
-        return np.setdiff1d(rows, valid), valid
+        if not multilabel:
+            return _class_numbers(y, classes)
+        if y.shape[1] != len(classes):
+            raise ValueError(
+                f"y has {y.shape[1]} columns, but that of the first call had {len(classes)}."
+            )
+        return y.astype(np.float32)
 
-    def _with_class_weights(
-        self, weights: np.ndarray, y: np.ndarray, classes: np.ndarray
+    def _strata(self, y: np.ndarray) -> np.ndarray | None:
+        return None if y.ndim == 2 else np.unique(y, return_inverse=True)[1]
+
+    def _check_goes_on(self, learned: dict[str, Any]) -> None:
+        classes = learned["classes_"]
+        if learned["multilabel_"] == self.multilabel_ and np.array_equal(classes, self.classes_):
+            return
+        raise ValueError(
+            f"warm_start=True goes on with the classes {self.classes_.tolist()}, but y holds "
+            f"{classes.tolist()}. Use warm_start=False to start anew."
+        )
+
+    def _reweighted(
+        self, weights: np.ndarray, y: np.ndarray, learned: dict[str, Any]
     ) -> np.ndarray:
         """Multiply by the classes' weights."""
         if self.class_weight is not None:
+            if y.ndim == 2:
+                raise ValueError(
+                    "class_weight is for one label a document; y is an indicator matrix. Use "
+                    "sample_weight, or class_weight=None."
+                )
+            classes = learned["classes_"]
             if self.class_weight == "balanced":  # a part of a stream may lack some classes
                 classes = np.unique(y)
             of_class = compute_class_weight(
@@ -549,13 +383,6 @@ class FNetClassifier(
             weights = weights * of_class[np.searchsorted(classes, y)]
         return weights
 
-    def _check_attention_layers(self) -> None:
-        if self.attention_layers > self.depth:
-            raise InvalidParameterError(
-                f"The 'attention_layers' parameter of {type(self).__name__} must be an int in the "
-                f"range [0, depth={self.depth}]. Got {self.attention_layers} instead."
-            )
-
     def _check_several_classes(self, classes: np.ndarray) -> None:
         if len(classes) < 2:
             raise ValueError(
@@ -563,68 +390,18 @@ class FNetClassifier(
                 f"only one class: {classes.tolist()[0]!r}."
             )
 
-    def _class_numbers(self, y: np.ndarray) -> np.ndarray:
-        numbers = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
-        unknown = np.flatnonzero(self.classes_[numbers] != y)
-        if len(unknown):
-            raise ValueError(
-                f"Row {unknown[0]} of y holds the label {y[unknown].tolist()[0]!r}, not among "
-                f"the classes of the first call: {self.classes_.tolist()}."
-            )
-        return numbers
-
-    def _check_same_classes(self, classes: np.ndarray) -> None:
-        if not np.array_equal(classes, self.classes_):
-            raise ValueError(
-                f"warm_start=True goes on with the classes {self.classes_.tolist()}, but y holds "
-                f"{classes.tolist()}. Use warm_start=False to start anew."
-            )
-
-    def _tokens(self, documents: Documents) -> TokenArray:
-        config = self.encoder_.config
-        return estimator.to_tokens(
-            documents, self.tokenizer_, config.max_length, self.long_documents, config.vocab_size
-        )
-
-    def _windows(self, tokens: TokenArray) -> Windows:
-        return Windows(tokens, self.encoder_.config.max_length, self.long_documents)
-
-    def _logits(self, X: Any) -> np.ndarray:
-        check_is_fitted(self)
-        return self._run(self._model, X)
-
-    def _run(self, function: Any, X: Any) -> np.ndarray:
-        return estimator.run_windows(
-            function,
-            self._windows(self._tokens(estimator.check_input(X))),
-            batch_size=LARGEST_BATCH if self.batch_size == "auto" else self.batch_size,
-            device=self.device_,
-            bfloat16=estimator.use_bfloat16(self.precision, self.device_),
-        )
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "_model")
-
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.two_d_array = False
-        tags.transformer_tags.preserves_dtype = []  # float32, whatever comes in
+        tags.classifier_tags.multi_label = True
         return tags
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave plain data: what training alone needs stays behind, and so does the device."""
-        state = {k: v for k, v in super().__getstate__().items() if k not in _LEFT_BEHIND}
-        if "_model" in state:
-            state["_model"] = estimator.pack_model(state["_model"])
-        return state
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take up the weights on the device that `device` means on this machine."""
-        super().__setstate__(state)
-        if "_model" in state:
-            self.device_ = estimator.device_at_load(self.device)
-            self._model = estimator.unpack_model(state["_model"]).to(self.device_)
-
-
-_LEFT_BEHIND = ("_stream", "device_")
+def _class_numbers(y: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    numbers = np.searchsorted(classes, y).clip(max=len(classes) - 1)
+    unknown = np.flatnonzero(classes[numbers] != y)
+    if len(unknown):
+        raise ValueError(
+            f"Row {unknown[0]} of y holds the label {y[unknown].tolist()[0]!r}, not among "
+            f"the classes of the first call: {classes.tolist()}."
+        )
+    return numbers

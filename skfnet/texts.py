@@ -1,4 +1,4 @@
-"""Raw input to a list of documents, or an error that names the row."""
+"""Raw input to a list of documents or of pairs, or an error that names the row."""
 
 from __future__ import annotations
 
@@ -8,46 +8,64 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-__all__ = ["check_documents", "is_missing"]
+__all__ = ["Texts", "are_pairs", "check_documents", "is_missing"]
+
+Texts = list[str] | list[tuple[str, str]]
 
 
-def check_documents(X: Any) -> list[str]:
-    """Give the documents in `X` as a list of str.
+def check_documents(X: Any) -> Texts:
+    """Give the documents in `X` as a list of str, or of pairs of str.
 
     Parameters
     ----------
-    X : iterable of str or bytes
+    X : iterable of str, bytes, or pairs of them
         A list, tuple, generator, NumPy array, pandas or polars Series. An array of shape
-        (n, 1) and a DataFrame with one column stand for their column. Bytes are decoded as
-        UTF-8.
+        (n, 1) and a DataFrame with one column stand for their column. An array of shape (n, 2),
+        a DataFrame with two columns and an iterable of tuples of two are pairs of texts. Bytes
+        are decoded as UTF-8.
 
     Returns
     -------
-    list of str
+    list of str, or list of tuple of two str
         As long as `X`. Lone surrogates, which no tokenizer takes, are replaced by U+FFFD.
 
     Raises
     ------
     ValueError
-        If `X` is one string, has several columns, is empty, or has a row that is missing or is
-        no text; the message names the row.
+        If `X` is one string, has more than two columns, is empty, holds single texts and pairs,
+        or has a row that is missing or is no text; the message names the row.
 
     Examples
     --------
     >>> from skfnet.texts import check_documents
     >>> check_documents(("good", b"bad"))
     ['good', 'bad']
+    >>> check_documents([("a question?", "an answer.")])
+    [('a question?', 'an answer.')]
     """
-    documents = [_document(item, row) for row, item in enumerate(_column(X))]
+    documents = [_document(item, row) for row, item in enumerate(_rows(X))]
     if not documents:
         raise ValueError(
             "Found array with 0 sample(s) (shape=(0,)) while a minimum of 1 is required: "
             "X holds no documents."
         )
+    pairs = are_pairs(documents)
+    for row, document in enumerate(documents):
+        if isinstance(document, tuple) != pairs:
+            kinds = "single text", "pair of texts"
+            raise ValueError(
+                f"Row {row} of X is a {kinds[not pairs]}, row 0 a {kinds[pairs]}: all rows must "
+                "be of one kind."
+            )
     return documents
 
 
-def _column(X: Any) -> Iterable[Any]:
+def are_pairs(documents: Texts) -> bool:
+    """Tell checked pairs of texts from checked single texts."""
+    return isinstance(documents[0], tuple)
+
+
+def _rows(X: Any) -> Iterable[Any]:
     """Give what stands for the documents, never a DataFrame's column names or a dict's keys."""
     if isinstance(X, str | bytes):
         raise ValueError(
@@ -65,50 +83,68 @@ def _column(X: Any) -> Iterable[Any]:
             "Use a list, an array or a Series of str."
         )
     if hasattr(X, "columns") and hasattr(X, "shape"):
-        return _only_column(X)
+        return _columns(X)
     if isinstance(X, np.ndarray):
-        return _only_dimension(X)
+        return _rows_of_array(X)
     return X
 
 
-def _only_column(frame: Any) -> Iterable[Any]:
-    if frame.shape[1] != 1:
+def _columns(frame: Any) -> Iterable[Any]:
+    if frame.shape[1] not in (1, 2):
         names = ", ".join(repr(name) for name in frame.columns)
         raise ValueError(
-            f"A DataFrame with one text column expected, got {frame.shape[1]} columns "
-            f"({names}). Pass the column: X[name]."
+            "A DataFrame with one text column, or two of pairs of texts, expected, got "
+            f"{frame.shape[1]} columns ({names}). Pass the column: X[name], or two: X[[a, b]]."
         )
-    return frame[frame.columns[0]]
+    columns = [frame[name] for name in frame.columns]
+    return columns[0] if len(columns) == 1 else zip(*columns, strict=True)
 
 
-def _only_dimension(array: np.ndarray) -> Iterable[Any]:
+def _rows_of_array(array: np.ndarray) -> Iterable[Any]:
     if array.ndim == 2 and array.shape[1] == 1:
         return array[:, 0]
+    if array.ndim == 2 and array.shape[1] == 2:
+        return (tuple(row) for row in array)
     if array.ndim != 1:
         raise ValueError(
-            f"An array of documents of shape (n,) or (n, 1) expected, got shape {array.shape}."
+            "An array of documents of shape (n,) or (n, 1), or of pairs of shape (n, 2), expected, "
+            f"got shape {array.shape}."
         )
     return array
 
 
-def _document(item: Any, row: int) -> str:
+def _document(item: Any, row: int) -> str | tuple[str, str]:
+    if not isinstance(item, tuple):
+        return _text(item, f"Row {row} of X")
+    if len(item) != 2:
+        raise ValueError(
+            f"Row {row} of X is a tuple of {len(item)}: a text, or a pair of texts, expected."
+        )
+    first, second = item
+    return _text(first, f"Row {row} of X (first text)"), _text(
+        second, f"Row {row} of X (second text)"
+    )
+
+
+def _text(item: Any, where: str) -> str:
     if isinstance(item, bytes):
         try:
             return item.decode("utf-8")
         except UnicodeDecodeError as error:
             raise ValueError(
-                f"Row {row} of X holds bytes that are not UTF-8 ({error.reason} at byte "
-                f"{error.start}). Decode it with its own encoding first."
+                f"{where} holds bytes that are not UTF-8 ({error.reason} at byte {error.start}). "
+                "Decode it with its own encoding first."
             ) from error
     if isinstance(item, str):
         return _without_lone_surrogates(item)
     if is_missing(item):
         raise ValueError(
-            f"np.nan is an invalid document, expected byte or unicode string: row {row} of X is "
-            f"missing ({item!r}). Drop such rows, or fill them with ''."
+            "np.nan is an invalid document, expected byte or unicode string: "
+            f"{where[0].lower()}{where[1:]} is missing ({item!r}). Drop such rows, or fill them "
+            "with ''."
         )
     raise ValueError(
-        f"Row {row} of X is no text: expected str or bytes, got {type(item).__name__} "
+        f"{where} is no text: expected str or bytes, got {type(item).__name__} "
         f"({_shortened(item)})."
     )
 

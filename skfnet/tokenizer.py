@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from .batches import SpecialTokens, TokenArray
-from .texts import check_documents
+from .texts import Texts, are_pairs, check_documents
 
 __all__ = ["TextTokenizer"]
 
@@ -42,9 +42,10 @@ class TextTokenizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
 
     Parameters
     ----------
-    model : {"word", "bpe"}, default="word"
+    model : {"word", "bpe", "char", "byte"}, default="word"
         "word" keeps the frequent words whole and splits the others into byte-pair pieces;
-        "bpe" is byte-pair encoding alone.
+        "bpe" is byte-pair encoding alone. "char" makes every character a token, spaces too, and
+        spells rare ones in bytes; "byte" makes every byte of UTF-8 one.
     vocab_size : int, default=30000
         Upper limit of the vocabulary: special tokens, bytes, pieces and words together.
     min_frequency : int, default=2
@@ -77,7 +78,7 @@ class TextTokenizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
     """
 
     _parameter_constraints: dict[str, list] = {
-        "model": [StrOptions({"word", "bpe"})],
+        "model": [StrOptions({"word", "bpe", "char", "byte"})],
         "vocab_size": [Interval(Integral, _SMALLEST_VOCABULARY, None, closed="left")],
         "min_frequency": [Interval(Integral, 1, None, closed="left")],
         "lowercase": ["boolean"],
@@ -118,7 +119,7 @@ class TextTokenizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
 
         Parameters
         ----------
-        X : iterable of str
+        X : iterable of str, or of pairs of str
             The documents.
         y : None
             Ignored.
@@ -136,7 +137,7 @@ class TextTokenizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
 
         Parameters
         ----------
-        X : iterable of str
+        X : iterable of str, or of pairs of str
             The documents.
 
         Returns
@@ -152,7 +153,7 @@ class TextTokenizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
 
         Parameters
         ----------
-        X : iterable of str
+        X : iterable of str, or of pairs of str
             The documents, read once.
         y : None
             Ignored.
@@ -166,15 +167,15 @@ class TextTokenizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
         documents = check_documents(X)
         return self._train(documents).encode(documents)
 
-    def encode(self, documents: Sequence[str], max_tokens: int | None = None) -> TokenArray:
+    def encode(self, documents: Texts, max_tokens: int | None = None) -> TokenArray:
         """Turn checked documents into token ids.
 
         Parameters
         ----------
-        documents : sequence of str
+        documents : list of str, or of pairs of str
             What :func:`skfnet.texts.check_documents` gave.
         max_tokens : int, optional
-            Keep the first `max_tokens` tokens of each document. A long document is then cut
+            Keep the first `max_tokens` tokens of each text. A long document is then cut
             before it is tokenized, with the same tokens as if it had not been.
 
         Returns
@@ -182,11 +183,10 @@ class TextTokenizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
         TokenArray of shape (n_documents,)
         """
         check_is_fitted(self)
-        if max_tokens is None or not self._cuts_are_safe:
-            encodings = self.tokenizer_.encode_batch_fast(documents, add_special_tokens=False)
-            rows = [encoding.ids[:max_tokens] for encoding in encodings]
-        else:
-            rows = self._encode_beginnings(documents, max_tokens)
+        if are_pairs(documents):
+            sides = [self._rows(list(side), max_tokens) for side in zip(*documents, strict=True)]
+            return TokenArray.from_pairs(*sides, self.n_ids_, self.special_tokens_)
+        rows = self._rows(documents, max_tokens)
         return TokenArray.from_rows(rows, self.n_ids_, self.special_tokens_)
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -214,16 +214,18 @@ class TextTokenizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
         """
         return self
 
-    def _train(self, documents: list[str]) -> Self:
+    def _train(self, documents: Texts) -> Self:
+        if are_pairs(documents):
+            documents = [text for pair in documents for text in pair]
         trained = self._untrained(models.BPE(unk_token=UNKNOWN))
         trained.train_from_iterator(documents, self._piece_trainer(len(documents)))
         state = json.loads(trained.to_str())
         # "[SEP]" in a text is text: the special tokens keep their ids but are not looked for.
         state["added_tokens"] = []
-        if self.model == "word":
+        if self.model in ("word", "char"):
             self._add_words(state["model"], documents)
         trained = tokenizers.Tokenizer.from_str(json.dumps(state))
-        trained.pre_tokenizer = _words_in_bytes(marked=self.model == "word")
+        trained.pre_tokenizer = self._splitter(marked=self.model == "word")
         wrap = [(token, trained.token_to_id(token)) for token in (CLS, SEP)]
         trained.post_processor = processors.TemplateProcessing(
             single=f"{CLS} $A {SEP}", pair=f"{CLS} $A {SEP} $B:1 {SEP}:1", special_tokens=wrap
@@ -235,13 +237,24 @@ class TextTokenizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
         tokenizer = tokenizers.Tokenizer(model)
         steps = [normalizers.NFC()] + [normalizers.Lowercase()] * bool(self.lowercase)
         tokenizer.normalizer = normalizers.Sequence(steps)
-        tokenizer.pre_tokenizer = _words_in_bytes(marked=marked)
+        tokenizer.pre_tokenizer = self._splitter(marked=marked)
         tokenizer.decoder = decoders.ByteLevel()
         return tokenizer
 
+    def _splitter(self, *, marked: bool) -> pre_tokenizers.PreTokenizer:
+        """Words are runs of letters and digits, or of other signs, spelled in bytes."""
+        if self.model in ("char", "byte"):
+            cuts = [pre_tokenizers.FixedLength(1)]
+        else:
+            cuts = [pre_tokenizers.Whitespace(), pre_tokenizers.FixedLength(_LONGEST_WORD)]
+        spelled = pre_tokenizers.ByteLevel(add_prefix_space=marked, use_regex=False)
+        return pre_tokenizers.Sequence([*cuts, spelled])
+
     def _piece_trainer(self, n_documents: int) -> trainers.BpeTrainer:
         fewest, size = self.min_frequency, self.vocab_size
-        if self.model == "word":
+        if self.model in ("char", "byte"):
+            size = _SMALLEST_VOCABULARY  # no pieces
+        elif self.model == "word":
             # Rare words are all that pieces have to spell. Pieces that are rare themselves make
             # a model learn single words by heart: only common ones, and few, are better.
             fewest = max(fewest, min(_PIECE_FREQUENCY, n_documents // _DOCUMENTS_PER_PIECE))
@@ -255,13 +268,14 @@ class TextTokenizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
         )
 
     def _add_words(self, model: dict[str, Any], documents: list[str]) -> None:
-        """Add the frequent words, most frequent first, to the vocabulary of the pieces.
+        """Add the frequent words, or characters, most frequent first, to those of the pieces.
 
         Before each word goes a mark (a space), which belongs to no piece: a whole word never
         shares an entry with a piece that looks the same, and a word that is spelled out begins
         with the mark alone.
         """
-        words = self._untrained(models.WordLevel(unk_token=UNKNOWN), marked=True)
+        marked = self.model == "word"
+        words = self._untrained(models.WordLevel(unk_token=UNKNOWN), marked=marked)
         trainer = trainers.WordLevelTrainer(
             vocab_size=self.vocab_size, min_frequency=self.min_frequency, show_progress=False
         )
@@ -281,6 +295,12 @@ class TextTokenizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
         self.special_tokens_ = _special_tokens(tokenizer)
         self.n_ids_ = max(tokenizer.get_vocab().values()) + 1  # a foreign one may leave ids out
         self._cuts_are_safe = cuts_are_safe
+
+    def _rows(self, texts: list[str], max_tokens: int | None) -> list[list[int]]:
+        if max_tokens is not None and self._cuts_are_safe:
+            return self._encode_beginnings(texts, max_tokens)
+        encodings = self.tokenizer_.encode_batch_fast(texts, add_special_tokens=False)
+        return [encoding.ids[:max_tokens] for encoding in encodings]
 
     def _encode_beginnings(self, documents: Sequence[str], max_tokens: int) -> list[list[int]]:
         """Tokenize longer and longer beginnings until each holds enough tokens.
@@ -329,17 +349,6 @@ class TextTokenizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
             tokenizer = tokenizers.Tokenizer.from_str(state["tokenizer_"])
             state = {**state, "tokenizer_": tokenizer}
         super().__setstate__(state)
-
-
-def _words_in_bytes(*, marked: bool) -> pre_tokenizers.PreTokenizer:
-    """Words are runs of letters and digits, or of other signs, spelled in bytes."""
-    return pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Whitespace(),
-            pre_tokenizers.FixedLength(_LONGEST_WORD),
-            pre_tokenizers.ByteLevel(add_prefix_space=marked, use_regex=False),
-        ]
-    )
 
 
 def _beginning(text: str, size: int) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,19 +12,26 @@ import torch
 from skorch import NeuralNet
 from skorch.callbacks import (
     Callback,
-    EarlyStopping,
     EpochTimer,
     LRScheduler,
     PassthroughScoring,
 )
 from skorch.helper import predefined_split
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import Dataset
 
 from .batches import Windows, by_length, shuffled_by_length
+from .callbacks import (
+    BatchAccuracy,
+    GradientClipping,
+    Progress,
+    Rate,
+    StoppingAfterWarmup,
+    StreamWarmup,
+)
+from .devices import mixed_precision
+from .objectives import Objective
 
 __all__ = [
     "LARGEST_BATCH",
@@ -35,13 +41,8 @@ __all__ = [
     "epochs_for",
     "history_rows",
     "make_net",
-    "seeded",
 ]
 
-_LARGEST_GRADIENT_NORM = 1.0
-_WARMUP_SHARE = 0.1
-# In a stream nobody knows the end: the rate rises over this many steps and then stays.
-_STREAM_WARMUP_STEPS = 20
 # Adam forgets its second moment fast, so that a word seen once is not moved 30 times as far as
 # its gradient asks, as it is at 0.999.
 _BETAS = (0.9, 0.98)
@@ -84,8 +85,8 @@ class LabelledWindows(Dataset):
     ----------
     windows : Windows
         The inputs.
-    targets : ndarray of int64, shape (n_documents,)
-        Class numbers.
+    targets : ndarray of shape (n_documents,) or (n_documents, n_outputs)
+        What the loss compares the model's outputs with.
     weights : ndarray of float32, shape (n_documents,)
         A document cut into k windows gives each of them a k-th.
     """
@@ -132,8 +133,7 @@ class Batches:
 
 def tensors(windows: Windows, rows: np.ndarray) -> dict[str, Tensor]:
     """Give one batch as the model's keyword arguments."""
-    ids, lengths = windows.batch(rows)
-    return {"ids": torch.from_numpy(ids), "lengths": torch.from_numpy(lengths)}
+    return {name: torch.from_numpy(array) for name, array in windows.batch(rows).items()}
 
 
 class TextNet(NeuralNet):
@@ -145,6 +145,8 @@ class TextNet(NeuralNet):
         The model to train, in place.
     shuffling : numpy.random.Generator
         Decides the batches.
+    objective : Objective
+        What to lower.
     label_smoothing : float
         Share of each target spread over all classes.
     bfloat16 : bool
@@ -158,20 +160,23 @@ class TextNet(NeuralNet):
         module: nn.Module,
         *,
         shuffling: np.random.Generator,
+        objective: Objective,
         label_smoothing: float,
         bfloat16: bool,
         **kwargs: Any,
     ) -> None:
         self.shuffling = shuffling
+        self.objective = objective
         self.label_smoothing = label_smoothing
         self.bfloat16 = bfloat16
-        super().__init__(module, criterion=nn.CrossEntropyLoss, **kwargs)
+        super().__init__(module, criterion=nn.Identity, **kwargs)  # get_loss asks the objective
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Callback]]:
+        measures = ["loss"] + ["accuracy"] * (self.objective.accuracy is not None)
         return [
             ("epoch_timer", EpochTimer()),
-            ("accuracy", _BatchAccuracy()),
+            ("accuracy", BatchAccuracy()),
             *(
                 (
                     f"{part}_{measure}",
@@ -182,7 +187,7 @@ class TextNet(NeuralNet):
                     ),
                 )
                 for part in ("train", "valid")
-                for measure in ("loss", "accuracy")
+                for measure in measures
             ),
         ]
 
@@ -223,91 +228,19 @@ class TextNet(NeuralNet):
     def get_loss(
         self, y_pred: Tensor, y_true: dict[str, Tensor], X: Any = None, training: bool = False
     ) -> Tensor:
-        """Give the weighted mean of the cross-entropies.
+        """Give the weighted mean of the rows' losses.
 
         Weights are divided by the number of rows, not by the batch's sum of weights: in
         expectation a row of weight 2 then counts as two rows.
         """
         targets = y_true["targets"].to(y_pred.device)
         smoothing = self.label_smoothing if training else 0.0
-        losses = F.cross_entropy(y_pred, targets, reduction="none", label_smoothing=smoothing)
+        losses = self.objective.loss(y_pred, targets, smoothing)
         return (losses * y_true["weights"].to(y_pred.device)).mean()
 
 
 class _StoppedByCallback(KeyboardInterrupt):
     """A callback has seen enough: no interruption from outside."""
-
-
-class _BatchAccuracy(Callback):
-    """Records each batch's accuracy beside its loss."""
-
-    def on_batch_end(
-        self, net: NeuralNet, batch: Any = None, training: bool = False, **kwargs: Any
-    ) -> None:
-        targets = batch[1]["targets"]
-        correct = (kwargs["y_pred"].argmax(dim=1).cpu() == targets).float().mean().item()
-        net.history.record_batch("train_accuracy" if training else "valid_accuracy", correct)
-
-
-class _GradientClipping(Callback):
-    """Scales gradients down where their norm is too large, and leaves them untouched elsewhere.
-
-    ``clip_grad_norm_`` multiplies all of them by 1 there, the large tables' included.
-    """
-
-    def on_grad_computed(self, net: NeuralNet, named_parameters: Any, **kwargs: Any) -> None:
-        parameters = [p for _, p in named_parameters if p.grad is not None]
-        norm = get_total_norm([p.grad for p in parameters])
-        if norm > _LARGEST_GRADIENT_NORM:
-            clip_grads_with_norm_(parameters, _LARGEST_GRADIENT_NORM, norm)
-
-
-class _StoppingAfterWarmup(EarlyStopping):
-    """Early stopping that lets the learning rate rise before it loses patience."""
-
-    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        if net.history[-1, "epoch"] <= _WARMUP_SHARE * net.max_epochs:
-            self.misses_ = -1  # a first epoch that stays the best is kept, but none counts
-        super().on_epoch_end(net, **kwargs)
-
-
-class _StreamWarmup(Callback):
-    """Lets the rate rise once, however many calls of partial_fit the stream comes in.
-
-    A skorch LRScheduler would start anew at each of them.
-    """
-
-    def initialize(self) -> _StreamWarmup:
-        self.steps_ = 0
-        return self
-
-    def on_batch_begin(self, net: NeuralNet, training: bool = False, **kwargs: Any) -> None:
-        self.steps_ += 1
-        for group in net.optimizer_.param_groups:
-            group["lr"] = net.lr * min(1.0, self.steps_ / _STREAM_WARMUP_STEPS)
-
-
-class _Progress(Callback):
-    """One tqdm bar over all epochs: loss, accuracy and the time left."""
-
-    def on_train_begin(self, net: NeuralNet, X: LabelledWindows = None, **kwargs: Any) -> None:
-        from tqdm.auto import tqdm
-
-        n_batches = -(-len(X) // net.batch_size)
-        self.bar_ = tqdm(total=net.max_epochs * n_batches, desc="fit", unit="batch")
-
-    def on_batch_end(self, net: NeuralNet, training: bool = False, **kwargs: Any) -> None:
-        if training:
-            self.bar_.update()
-
-    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        row = net.history[-1]
-        names = ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy")
-        shown = {name.replace("_", " "): f"{row[name]:.3f}" for name in names if name in row}
-        self.bar_.set_postfix(epoch=f"{row['epoch']}/{net.max_epochs}", refresh=False, **shown)
-
-    def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        self.bar_.close()
 
 
 def make_net(
@@ -318,7 +251,8 @@ def make_net(
     batch_size: int,
     learning_rate: float,
     weight_decay: float,
-    label_smoothing: float,
+    objective: Objective,
+    label_smoothing: float = 0.0,
     valid: LabelledWindows | None = None,
     n_iter_no_change: int = 0,
     seed: int,
@@ -344,7 +278,9 @@ def make_net(
         The rate at its peak.
     weight_decay : float
         Decoupled, on the matrices of the dense layers alone.
-    label_smoothing : float
+    objective : Objective
+        What to lower.
+    label_smoothing : float, default=0
         Share of each target spread over all classes.
     valid : LabelledWindows, optional
         Held-out documents; training stops when, after the first tenth of the epochs, their loss
@@ -367,14 +303,14 @@ def make_net(
     TextNet
         Initialized.
     """
-    own: list[Callback] = [_GradientClipping()]
+    own: list[Callback] = [GradientClipping()]
     if max_epochs is None:
-        own.append(_StreamWarmup())
+        own.append(StreamWarmup())
     else:
-        rate = _Rate(n_batches * max_epochs)
+        rate = Rate(n_batches * max_epochs)
         own.append(LRScheduler(policy=LambdaLR, lr_lambda=rate, step_every="batch"))
     if valid is not None:
-        stopping = _StoppingAfterWarmup(
+        stopping = StoppingAfterWarmup(
             monitor="valid_loss",
             patience=n_iter_no_change,
             threshold=0.0,
@@ -383,10 +319,11 @@ def make_net(
         )
         own.append(stopping)
     if verbose:
-        own.append(_Progress())
+        own.append(Progress())
     net = TextNet(
         model,
         shuffling=np.random.default_rng(seed),
+        objective=objective,
         label_smoothing=label_smoothing,
         bfloat16=bfloat16,
         optimizer=torch.optim.AdamW,
@@ -417,43 +354,6 @@ def history_rows(net: NeuralNet) -> list[dict[str, float]]:
         for row in net.history
         if "dur" in row  # an epoch that was interrupted has none
     ]
-
-
-@contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Let `seed` decide torch's random numbers inside; outside they go on as if untouched."""
-    # torch.manual_seed would reseed every accelerator of the machine.
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.default_generator.manual_seed(seed)
-        if device.type == "cuda":
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(seed)
-        if device.type != "mps":
-            yield
-            return
-        state = torch.mps.get_rng_state()
-        torch.mps.manual_seed(seed)
-        try:
-            yield
-        finally:
-            torch.mps.set_rng_state(state)
-
-
-def mixed_precision(device: torch.device | str, bfloat16: bool) -> torch.autocast:
-    """Give the context in which matrix products run in bfloat16, where asked for."""
-    return torch.autocast(torch.device(device).type, dtype=torch.bfloat16, enabled=bfloat16)
-
-
-class _Rate:
-    """Factor on the learning rate at each step: up to 1 in the warm-up, then down to 0."""
-
-    def __init__(self, n_steps: int) -> None:
-        self.n_steps = n_steps
-        self.n_rising = max(1, round(_WARMUP_SHARE * n_steps))
-
-    def __call__(self, step: int) -> float:
-        falling = (self.n_steps - step) / (self.n_steps - self.n_rising + 1)
-        return max(0.0, min((step + 1) / self.n_rising, falling))
 
 
 def _silent(message: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from sklearn.preprocessing import MultiLabelBinarizer
 
 from skfnet import FNetClassifier
 
@@ -88,7 +89,26 @@ class Shift(torch.nn.Module):
 
 
 def read_rows(name, split):
-    """Read a data set of ``../shared/data``, shuffled; skip the test where it is absent."""
+    """Read texts and labels of a data set of ``../shared/data``."""
+    rows = _rows(name, split)
+    return [row["text"] for row in rows], [row["label"] for row in rows]
+
+
+def read_pairs(name, split):
+    """Read pairs of texts, and labels, of a data set of ``../shared/data``."""
+    rows = _rows(name, split)
+    return [(row["text_a"], row["text_b"]) for row in rows], [row["label"] for row in rows]
+
+
+def read_label_sets(name, split):
+    """Read texts, and an indicator matrix of their labels, of a data set of ``../shared/data``."""
+    rows = _rows(name, split)
+    sets = [row["labels"].split("|") if row["labels"] else [] for row in rows]
+    return [row["text"] for row in rows], MultiLabelBinarizer().fit_transform(sets)
+
+
+def _rows(name, split):
+    """Read a file, shuffled; skip the test where it is absent."""
     path = DATA / name / f"{split}.csv.gz"
     if not path.exists():
         pytest.skip(f"needs the data set {name} in ../shared/data")
@@ -96,4 +116,4 @@ def read_rows(name, split):
     with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     random.Random(0).shuffle(rows)
-    return [row["text"] for row in rows], [row["label"] for row in rows]
+    return rows

@@ -115,7 +115,7 @@ def expected_windows(row, special, room, long_documents):
     data=st.data(),
 )
 def test_windows_hold_the_documents(rows, room, long_documents, special, data):
-    windows = Windows(tokens_of(rows, special), room + len(special), long_documents)
+    windows = Windows(tokens_of(rows, special), room + special.around(pair=False), long_documents)
     expected = [
         (document, window)
         for document, row in enumerate(rows)
@@ -125,7 +125,8 @@ def test_windows_hold_the_documents(rows, room, long_documents, special, data):
     assert windows.lengths.tolist() == [len(window) for _, window in expected]
     assert len(windows) == len(expected)
     chosen = data.draw(st.lists(st.integers(0, len(expected) - 1), min_size=1, max_size=8))
-    ids, lengths = windows.batch(np.array(chosen))
+    batch = windows.batch(np.array(chosen))
+    ids, lengths = batch["ids"], batch["lengths"]
     longest = max(lengths)
     assert ids.shape == (len(chosen), longest)
     assert ids.dtype == np.int64
@@ -181,3 +182,33 @@ def test_the_generator_decides_the_batches():
     )
     assert all(np.array_equal(a, b) for a, b in zip(same, again, strict=True))
     assert not all(np.array_equal(a, b) for a, b in zip(same, other, strict=True))
+
+
+def longest_first(first, second, room):
+    """Take one token at a time from the longer text; of equally long ones, from the second."""
+    first, second = list(first), list(second)
+    while len(first) + len(second) > room:
+        (first if len(first) > len(second) else second).pop()
+    return first, second
+
+
+@pytest.mark.parametrize("special", [SpecialTokens(0, (1,), (2,)), SpecialTokens(9, (), ())])
+@pytest.mark.parametrize("room", [1, 2, 5, 6, 30])
+def test_a_pair_is_one_window_cut_from_the_longer_text(special, room):
+    sizes = [(0, 0), (1, 0), (0, 9), (3, 3), (3, 4), (4, 3), (2, 9), (9, 2), (8, 9), (9, 8)]
+    firsts = [list(range(10, 10 + n)) for n, _ in sizes]
+    seconds = [list(range(20, 20 + n)) for _, n in sizes]
+    pairs = TokenArray.from_pairs(firsts, seconds, 40, special)
+    rows = np.array([9, 0, 4, 3, 2, 1, 5, 8, 7, 6])
+    windows = Windows(pairs[rows], room + special.around(pair=True), "mean")
+    batch = windows.batch(np.arange(len(rows)))
+    for i, row in enumerate(rows):
+        first, second = longest_first(firsts[row], seconds[row], room)
+        head = [*special.prefix, *first, *special.suffix]
+        tail = [*second, *special.suffix]
+        n = max(len(head) + len(tail), 1)
+        assert batch["lengths"][i] == windows.lengths[i] == n
+        expected = (head + tail) or [special.pad]
+        assert batch["ids"][i].tolist() == expected + [special.pad] * (len(batch["ids"][i]) - n)
+        assert batch["type_ids"][i, : len(head)].tolist() == [0] * len(head)
+        assert (batch["type_ids"][i, len(head) : len(head) + len(tail)] == 1).all()

@@ -1,6 +1,7 @@
 """FNetClassifier: what it promises about fitting, predicting, inputs and parameters."""
 
 import copy
+import pickle
 import random
 import re
 import warnings
@@ -9,16 +10,18 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import scipy.sparse as sp
 import tokenizers
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from samples import generated_reviews, read_rows, small_classifier
+from samples import generated_reviews, read_label_sets, read_rows, small_classifier
 from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
-from sklearn.metrics import accuracy_score
+from sklearn.metrics import accuracy_score, f1_score
+from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.utils._param_validation import InvalidParameterError
 from skorch.callbacks import Callback
 
@@ -656,9 +659,11 @@ BAD_DOCUMENTS = [
     (np.array([1.5, 2]), "Row 0 of X is no text"),
     (["rain", b"\xe9t\xe9"], "Row 1 of X holds bytes that are not UTF-8"),
     ([["rain"], ["soup"]], "Row 0 of X is no text"),
-    (np.array([["a", "b"], ["c", "d"]]), r"shape \(2, 2\)"),
-    (pd.DataFrame({"title": ["a", "b"], "body": ["c", "d"]}), "2 columns.*X.name."),
-    (pl.DataFrame({"title": ["a", "b"], "body": ["c", "d"]}), "2 columns.*X.name."),
+    (np.array([["a", "b", "c"], ["d", "e", "f"]]), r"shape \(2, 3\)"),
+    (pd.DataFrame({name: ["a", "b"] for name in "xyz"}), "3 columns.*X.name."),
+    (pl.DataFrame({name: ["a", "b"] for name in "xyz"}), "3 columns.*X.name."),
+    ([("a", "b"), ("c", None)], r"row 1 of X \(second text\) is missing"),
+    ([("a", "b"), "c"], "Row 1 of X is a single text"),
     ([], "0 sample"),
     (pd.DataFrame({"text": []}), "0 sample"),
     (None, "NoneType"),
@@ -715,7 +720,8 @@ def test_bad_documents_are_refused_before_any_work(X, message, fitted):
         (pl.Series(["a", "b", None, "b"]), "NaN: row 2 is missing"),
         ([0, 1, np.inf, 1], "infinity: row 2"),
         ([0.1, 0.2, 0.3, 0.4], "continuous"),
-        (np.zeros((4, 2)), "1d array"),
+        (np.full((4, 2), 0.5), "Row 0 of y holds 0.5 in column 0"),
+        (np.zeros((4, 2, 2)), "dim 3"),
         ("abab", "1d array"),
     ],
     ids=lambda value: repr(value)[:30],
@@ -1093,3 +1099,99 @@ def test_fit_transform_reads_a_generator_once(reviews):
     vectors = small_classifier().fit_transform((text for text in texts), topics)
     expected = small_classifier().fit(texts, topics).transform(texts)
     np.testing.assert_array_equal(vectors, expected)
+
+
+# --- several labels a document ----------------------------------------------------------
+
+
+TOPIC_NAMES = ["football", "kitchen", "weather"]
+
+
+def mixed_reviews(n, seed):
+    """Give texts about any number of topics, with an indicator matrix of these."""
+    draw = np.random.default_rng(seed)
+    texts, topics = np.array(generated_reviews(3 * n, seed=seed))
+    y = draw.integers(0, 2, size=(n, 3))
+
+    def about(row):
+        parts = [draw.choice(texts[topics == TOPIC_NAMES[i]]) for i in np.flatnonzero(row)]
+        return " ".join(parts) or "the a of and it was"
+
+    return [about(row) for row in y], y
+
+
+@pytest.fixture(scope="module")
+def multilabel():
+    texts, y = mixed_reviews(150, 0)
+    return small_classifier(max_epochs=25).fit(texts, y)
+
+
+def test_several_labels_a_document(multilabel):
+    texts, y = mixed_reviews(80, 1)
+    predicted = multilabel.predict(texts)
+    assert predicted.shape == y.shape
+    assert set(np.unique(predicted)) <= {0, 1}
+    assert f1_score(y, predicted, average="micro") > 0.9
+    assert multilabel.score(texts, y) == accuracy_score(y, predicted)
+    probabilities = multilabel.predict_proba(texts)
+    assert probabilities.shape == y.shape
+    np.testing.assert_array_equal(predicted, probabilities > 0.5)
+    logits = multilabel.decision_function(texts)
+    np.testing.assert_allclose(probabilities, 1 / (1 + np.exp(-logits)), rtol=1e-5)
+    assert multilabel.classes_.tolist() == [0, 1, 2]
+    assert multilabel.multilabel_
+    twin = pickle.loads(pickle.dumps(multilabel))
+    np.testing.assert_array_equal(twin.predict_proba(texts), probabilities)
+
+
+@pytest.mark.parametrize("container", [sp.csr_matrix, pd.DataFrame, np.ndarray.tolist])
+def test_any_indicator_is_the_same_indicator(multilabel, container):
+    texts, y = mixed_reviews(150, 0)
+    again = small_classifier(max_epochs=25).fit(texts, container(y))
+    np.testing.assert_array_equal(again.predict_proba(texts), multilabel.predict_proba(texts))
+
+
+def test_several_labels_in_searches():
+    texts, y = mixed_reviews(120, 0)
+    search = GridSearchCV(
+        small_classifier(max_epochs=10),
+        {"width": [8, 16]},
+        cv=2,
+        scoring=["f1_micro", "roc_auc"],
+        refit="f1_micro",
+        error_score="raise",
+    )
+    assert search.fit(texts, y).best_score_ > 0.5
+    predicted = cross_val_predict(small_classifier(), texts, y, cv=2, method="predict_proba")
+    assert predicted.shape == y.shape
+
+
+def test_several_labels_and_early_stopping_and_a_stream():
+    texts, y = mixed_reviews(120, 0)
+    clf = small_classifier(early_stopping=True, max_epochs=8).fit(texts, y)
+    assert "valid_accuracy" in clf.history_[-1]
+    stream = small_classifier()
+    for _ in range(10):
+        stream.partial_fit(texts, y)
+    assert f1_score(y, stream.predict(texts), average="micro") > 0.8
+    with pytest.raises(ValueError, match="y has 2 columns, but that of the first call had 3"):
+        stream.partial_fit(texts, y[:, :2])
+    with pytest.raises(ValueError, match="one label a document, but .* on an indicator matrix"):
+        stream.partial_fit(texts, y[:, 0], classes=[0, 1, 2])
+
+
+def test_what_is_no_indicator_is_refused():
+    texts, y = mixed_reviews(20, 0)
+    wrong = y.copy()
+    wrong[4, 1] = 2
+    with pytest.raises(ValueError, match="Row 4 of y holds 2 in column 1"):
+        small_classifier().fit(texts, wrong)
+    with pytest.raises(ValueError, match="class_weight is for one label"):
+        small_classifier(class_weight="balanced").fit(texts, y)
+
+
+def test_emotions_of_real_messages():
+    texts, y = read_label_sets("goemotions", "train")
+    clf = FNetClassifier(max_epochs=8, random_state=0, device="cpu").fit(texts[:6000], y[:6000])
+    found = f1_score(y[6000:8000], clf.predict(texts[6000:8000]), average="micro")
+    assert found > 0.25, found

@@ -1,16 +1,17 @@
-"""What surrounds the model: seeds, devices, running windows, packing weights."""
+"""What the text estimators share: running windows, pairs, sequences."""
 
-import json
-import warnings
+import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from samples import small_classifier
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import Pipeline
 
 from skfnet import TextTokenizer, estimator
 from skfnet.batches import SpecialTokens, TokenArray, Windows
-from skfnet.nn import DocumentClassifier, EncoderConfig
 
 ROWS = [[3, 4, 5], [], [6] * 7, [3], [4, 5, 6, 7, 8]]
 TOKENS = TokenArray.from_rows(ROWS, 10, SpecialTokens(0, (1,), (2,)))
@@ -45,108 +46,68 @@ def test_windows_of_one_document_are_averaged(batch_size):
     np.testing.assert_allclose(result, expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("documents", [TOKENS, ["a", "b", "c", "d", "e"]], ids=["tokens", "texts"])
-def test_take_keeps_the_order_asked_for(documents):
-    taken = estimator.take(documents, np.array([4, 0]))
-    assert len(taken) == 2
-    assert list(taken[0]) == list(documents[4])
-    assert list(taken[1]) == list(documents[0])
+# --- pairs, and sequences that are no words ---------------------------------------------
 
 
-def test_one_warning_counts_the_long_documents():
-    with pytest.warns(UserWarning, match="2 of 5 documents are longer than max_length=5") as caught:
-        estimator.to_tokens(TOKENS, None, 5, "truncate", 10)
-    assert len(caught) == 1
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        estimator.to_tokens(TOKENS, None, 9, "truncate", 10)
-        estimator.to_tokens(TOKENS, None, 5, "mean", 10)
+QUESTIONS = [
+    (f"is the {noun} {colour}?", f"yes, {other} it is")
+    for noun in ("car", "house", "door", "boat")
+    for colour in ("red", "green")
+    for other in ("red", "green")
+] * 4
+COLOURS = [answer.split()[1] for _, answer in QUESTIONS]  # in the second text alone
 
 
-def test_no_more_than_needed_is_tokenized():
-    tokenizer = TextTokenizer().fit(["rain and cold"] * 2)
-    with pytest.warns(UserWarning, match="1 of 1"):
-        tokens = estimator.to_tokens(["rain and cold " * 1000], tokenizer, 20, "truncate", 10)
-    assert 18 < len(tokens.ids) < 100
+def test_pairs_of_texts_are_read_with_their_order():
+    clf = small_classifier(max_epochs=20).fit(QUESTIONS, COLOURS)
+    assert clf.score(QUESTIONS, COLOURS) == 1
+    frame = pd.DataFrame(QUESTIONS, columns=["question", "answer"])
+    expected = clf.predict_proba(QUESTIONS)
+    np.testing.assert_array_equal(clf.predict_proba(frame), expected)
+    np.testing.assert_array_equal(clf.predict_proba(clf.tokenizer_.transform(frame)), expected)
+    turned = clf.predict_proba([(b, a) for a, b in QUESTIONS])
+    assert np.abs(turned - expected).max() > 0.01
+    alone = np.concatenate([clf.predict_proba([pair]) for pair in QUESTIONS[:16]])
+    np.testing.assert_allclose(alone, expected[:16], atol=1e-5)
 
 
-def test_max_length_must_leave_room():
-    with pytest.raises(ValueError, match=r"max_length=2 leaves no room.*2 special.*at least 3"):
-        estimator.check_room(2, TOKENS, None)
-    estimator.check_room(3, TOKENS, None)
-
-
-def test_tokens_of_another_vocabulary_are_refused():
-    with pytest.raises(ValueError, match="vocabulary of 10.*fitted with one of 11"):
-        estimator.to_tokens(TOKENS, None, 9, "truncate", 11)
-
-
-def test_seeds():
-    assert estimator.draw_seed(7) == estimator.draw_seed(7) == 7
-    assert estimator.draw_seed(np.int64(7)) == 7
-    state = np.random.get_state()[1].tolist()
-    assert len({estimator.draw_seed(None) for _ in range(20)}) == 20
-    assert np.random.get_state()[1].tolist() == state
-    one, other = np.random.RandomState(3), np.random.RandomState(3)
-    drawn = [estimator.draw_seed(one) for _ in range(3)]
-    assert drawn == [estimator.draw_seed(other) for _ in range(3)]
-    assert len(set(drawn)) == 3
-
-
-def test_devices(monkeypatch):
-    assert estimator.usable_device("cpu") == CPU
-    for name in ("abacus", "", "cuda:99"):
-        with pytest.raises(ValueError, match=f"device={name!r} cannot be used here.*device='auto'"):
-            estimator.usable_device(name)
-        assert estimator.device_at_load(name) == estimator.usable_device("auto")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert estimator.usable_device("auto").type == "cuda"
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    assert estimator.usable_device("auto").type == "mps"
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    assert estimator.usable_device("auto") == CPU
-
-
-def test_precision(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
-    cuda = torch.device("cuda")
-    assert not estimator.use_bfloat16("auto", CPU)
-    assert estimator.use_bfloat16("auto", cuda)
-    assert not estimator.use_bfloat16("float32", cuda)
-    assert estimator.use_bfloat16("bfloat16", CPU)
-
-
-def test_a_model_packs_into_json_and_arrays():
-    config = EncoderConfig(vocab_size=20, width=6, depth=2, mixing_gain=0.7, activation="relu")
-    model = DocumentClassifier(config, 3, "cls").eval()
-    packed = estimator.pack_model(model)
-    assert isinstance(json.loads(packed["shape"]), dict)
-    assert all(type(array) is np.ndarray for array in packed["weights"].values())
-    state = torch.get_rng_state()
-    twin = estimator.unpack_model(packed)
-    assert torch.equal(torch.get_rng_state(), state)
-    assert not twin.training
-    ids, lengths = torch.randint(20, (4, 9)), torch.tensor([9, 1, 4, 9])
-    expected = model(ids, lengths)
-    assert torch.equal(twin(ids, lengths), expected)
-    packed["weights"]["output.weight"][:] = 0  # the twin has weights of its own
-    assert torch.equal(twin(ids, lengths), expected)
-
-
-def test_a_default_tokenizer_and_one_that_is_cloned():
-    texts = ["rain and cold"] * 3
-    assert estimator.fitted_tokenizer(None, TOKENS) is None
-    default = estimator.fitted_tokenizer(None, texts)
-    assert default.tokenizer_.to_str() == TextTokenizer().fit(texts).tokenizer_.to_str()
-    given = TextTokenizer(min_frequency=5)
-    fitted = estimator.fitted_tokenizer(given, texts)
-    assert fitted.min_frequency == 5
-    assert not hasattr(given, "tokenizer_")
-
-
-def test_weights_and_labels_are_checked_together():
-    documents, y, weights = estimator.check_training_data(
-        small_classifier(), ["a", "b", "c"], [1, 2, 3], [1, 0, 2]
+def test_pairs_in_a_pipeline_and_in_a_grid_search(tmp_path):
+    steps = [("tokens", TextTokenizer()), ("clf", small_classifier(max_epochs=20))]
+    search = GridSearchCV(
+        Pipeline(steps, memory=str(tmp_path)), {"clf__width": [8, 16]}, cv=2, error_score="raise"
     )
-    assert (documents, y.tolist(), weights.tolist()) == (["a", "c"], [1, 3], [1, 2])
+    assert search.fit(QUESTIONS, COLOURS).best_score_ > 0.9
+
+
+def test_single_texts_and_pairs_are_not_mixed_up():
+    texts = [question for question, _ in QUESTIONS]
+    clf = small_classifier(max_epochs=1).fit(QUESTIONS, COLOURS)
+    for X in (texts, TextTokenizer().fit_transform(texts)):
+        with pytest.raises(ValueError, match="X holds single texts, but .* on pairs of texts"):
+            clf.predict(X)
+    with pytest.raises(ValueError, match="X holds pairs of texts, but .* on single texts"):
+        small_classifier(max_epochs=1).fit(texts, COLOURS).predict(QUESTIONS)
+    with pytest.raises(ValueError, match="pairs of texts, but"):
+        small_classifier(max_epochs=1).fit(texts, COLOURS).partial_fit(QUESTIONS, COLOURS)
+
+
+def test_a_pair_needs_room_for_three_special_tokens():
+    with pytest.raises(ValueError, match="max_length=3 leaves no room .* 3 special"):
+        small_classifier(max_length=3).fit(QUESTIONS, COLOURS)
+    with pytest.warns(UserWarning, match="64 of 64 documents are longer"):
+        small_classifier(max_length=6, max_epochs=1).fit(QUESTIONS, COLOURS)
+
+
+def test_sequences_of_ids_are_learned_as_they_are():
+    random = np.random.default_rng(0)
+    rows = [random.integers(1, 9, size=random.integers(1, 12)) for _ in range(200)]
+    labels = ["odd" if 7 in row else "even" for row in rows]
+    clf = small_classifier(tokenizer="precomputed", max_epochs=30).fit(rows, labels)
+    assert clf.score(rows, labels) > 0.9
+    assert clf.tokenizer_ is None
+    assert clf.encoder_.config.vocab_size == 9
+    with pytest.raises(ValueError, match="Row 1 of X holds the token id 9"):
+        clf.predict([[1], [9]])
+    twin = pickle.loads(pickle.dumps(clf))
+    np.testing.assert_array_equal(twin.predict_proba(rows), clf.predict_proba(rows))
+    assert cross_val_score(clf, rows, labels, cv=2).shape == (2,)

@@ -2,6 +2,7 @@
 
 import copy
 import io
+import json
 import os
 import pickle
 import pickletools
@@ -17,7 +18,8 @@ from samples import Shift, small_classifier
 from skops import io as skops_io
 
 from skfnet import FNetClassifier, TextTokenizer
-from skfnet.nn import MIXERS
+from skfnet.nn import MIXERS, DocumentClassifier, EncoderConfig
+from skfnet.persistence import pack_model, unpack_model
 
 IN_A_NEW_PROCESS = """
 import sys, pickle, joblib, numpy, torch
@@ -192,3 +194,20 @@ def test_a_ready_tokenizer_comes_along(reviews):
     clf = small_classifier(tokenizer=ready, max_epochs=1).fit(texts, topics)
     loaded = pickle.loads(pickle.dumps(clf))
     assert np.array_equal(loaded.predict_proba(others), clf.predict_proba(others))
+
+
+def test_a_model_packs_into_json_and_arrays():
+    config = EncoderConfig(vocab_size=20, width=6, depth=2, mixing_gain=0.7, activation="relu")
+    model = DocumentClassifier(config, 3, "cls").eval()
+    packed = pack_model(model)
+    assert isinstance(json.loads(packed["shape"]), dict)
+    assert all(type(array) is np.ndarray for array in packed["weights"].values())
+    state = torch.get_rng_state()
+    twin = unpack_model(packed)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not twin.training
+    ids, lengths = torch.randint(20, (4, 9)), torch.tensor([9, 1, 4, 9])
+    expected = model(ids, lengths)
+    assert torch.equal(twin(ids, lengths), expected)
+    packed["weights"]["output.weight"][:] = 0  # the twin has weights of its own
+    assert torch.equal(twin(ids, lengths), expected)

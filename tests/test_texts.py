@@ -75,19 +75,43 @@ def test_all_that_holds_texts_gives_a_list_of_plain_str(X):
         ([np.array(["a", "b"])], ValueError, "Row 0 of X is no text.*ndarray"),
         (["a", b"\xff\xfe"], ValueError, "Row 1 of X holds bytes that are not UTF-8.*Decode"),
         (["a", bytearray(b"b")], ValueError, "Row 1 of X is no text.*bytearray"),
-        (np.array([["a", "b"]]), ValueError, r"shape \(1, 2\)"),
+        (np.array([["a", "b", "c"]]), ValueError, r"shape \(1, 3\)"),
+        ([("a", "b"), ("a",)], ValueError, "Row 1 of X is a tuple of 1"),
+        ([("a", "b"), ("a", None)], ValueError, r"row 1 of X \(second text\) is missing"),
+        ([("a", "b"), (3, "a")], ValueError, r"Row 1 of X \(first text\) is no text.*int"),
+        ([("a", "b"), "a"], ValueError, "Row 1 of X is a single text, row 0 a pair of texts"),
+        (["a", ("a", "b")], ValueError, "Row 1 of X is a pair of texts, row 0 a single text"),
         (np.array("a"), ValueError, r"shape \(\)"),
         (
-            pd.DataFrame({"title": TEXTS, "body": TEXTS}),
+            pd.DataFrame({"id": TEXTS, "title": TEXTS, "body": TEXTS}),
             ValueError,
-            r"2 columns \('title', 'body'\).*X\[name\]",
+            r"3 columns \('id', 'title', 'body'\).*X\[name\]",
         ),
-        (pl.DataFrame({"title": TEXTS, "body": TEXTS}), ValueError, "2 columns.*'title', 'body'"),
+        (pl.DataFrame({"a": TEXTS, "b": TEXTS, "c": TEXTS}), ValueError, "3 columns.*'a', 'b'"),
     ],
 )
 def test_errors_name_the_row_and_what_to_do(X, error, message):
     with pytest.raises(error, match=message):
         check_documents(X)
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        list(zip(TEXTS, TEXTS[::-1], strict=True)),
+        (pair for pair in zip(TEXTS, TEXTS[::-1], strict=True)),
+        np.array([TEXTS, TEXTS[::-1]]).T,
+        np.array([TEXTS, TEXTS[::-1]], dtype=object).T,
+        pd.DataFrame({"title": TEXTS, "body": TEXTS[::-1]}),
+        pl.DataFrame({"title": TEXTS, "body": TEXTS[::-1]}),
+        [(a.encode(), b) for a, b in zip(TEXTS, TEXTS[::-1], strict=True)],
+    ],
+    ids=["tuples", "generator", "U-array", "object array", "pandas", "polars", "bytes"],
+)
+def test_pairs_of_texts(X):
+    documents = check_documents(X)
+    assert documents == list(zip(TEXTS, TEXTS[::-1], strict=True))
+    assert all(type(text) is str for pair in documents for text in pair)
 
 
 def test_a_long_row_is_not_printed_whole():

@@ -382,7 +382,8 @@ def test_a_ready_tokenizer_is_used_as_it_is(make):
     ready.no_truncation()
     ready.no_padding()
     for row, text in enumerate(CORPUS):
-        ids, lengths = windows.batch(np.array([row]))
+        batch = windows.batch(np.array([row]))
+        ids, lengths = batch["ids"], batch["lengths"]
         assert ids[0].tolist() == ready.encode(text).ids
         assert lengths[0] == ids.shape[1]
     whole = wrapped.transform(CORPUS)
@@ -397,7 +398,7 @@ def test_a_ready_tokenizer_is_used_as_it_is(make):
 def test_a_batch_of_a_ready_tokenizer_is_padded_inside_its_vocabulary(make):
     ready = make()
     tokens = TextTokenizer.from_tokenizer(ready).transform(["rain", "rain and cold"])
-    ids, _ = Windows(tokens, 100, "truncate").batch(np.array([0, 1]))
+    ids = Windows(tokens, 100, "truncate").batch(np.array([0, 1]))["ids"]
     assert 0 <= ids.min() <= ids.max() < ready.get_vocab_size()
 
 
@@ -415,3 +416,43 @@ def test_a_ready_vocabulary_may_have_holes():
     tokens = TextTokenizer.from_tokenizer(ready).transform(["rain sun moon"])
     assert tokens.ids.tolist() == [3, 90, 7]
     assert tokens.vocab_size == 91
+
+
+def test_pairs_are_tokenized_text_by_text():
+    pairs = [("the cat sat", "a dog"), ("", "the cat"), ("a dog ran " * 500, "")]
+    tokenizer = TextTokenizer().fit(pairs)
+    alone = TextTokenizer().fit([text for pair in pairs for text in pair])
+    assert tokenizer.tokenizer_.to_str() == alone.tokenizer_.to_str()
+    for limit in (None, 4):
+        tokens = tokenizer.encode(pairs, limit)
+        sides = [alone.encode(list(side), limit) for side in zip(*pairs, strict=True)]
+        for row in range(len(pairs)):
+            expected = [*sides[0][row], *sides[1][row]]
+            assert tokens[row].tolist() == expected
+            assert tokens.firsts[row] == len(sides[0][row])
+
+
+@pytest.mark.parametrize("model", ["char", "byte"])
+def test_characters_and_bytes(model):
+    texts = ["So it goes,\n and so on.", "日本 und Ägypten", "日本"]
+    tokenizer = TextTokenizer(model=model, lowercase=False).fit(texts)
+    tokens = tokenizer.transform(texts)
+    decoded = tokenizer.tokenizer_.decode
+    for row, text in enumerate(texts):
+        assert decoded(tokens[row].tolist(), skip_special_tokens=False) == text
+    if model == "byte":
+        assert tokenizer.n_ids_ == 5 + 256
+        assert tokens.lengths.tolist() == [len(text.encode()) for text in texts]
+    else:
+        assert tokens.lengths[2] == 2  # twice in the texts: of their own
+        assert tokens.lengths[1] == len(texts[1]) + 1  # the rare letter in two bytes
+    unseen = "ψ 🎈"
+    assert decoded(tokenizer.transform([unseen])[0].tolist()) == unseen
+
+
+@pytest.mark.parametrize("model", ["char", "byte"])
+def test_a_long_text_is_cut_before_its_characters_are_taken(model):
+    tokenizer = TextTokenizer(model=model).fit(["ab é"] * 2)
+    text = "ab é " * 3000
+    assert tokenizer.encode([text], 50)[0].tolist() == tokenizer.encode([text])[0][:50].tolist()
+    assert tokenizer.encode(["ab é " * 2_000_000], 50).lengths.tolist() == [50]

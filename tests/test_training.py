@@ -9,7 +9,7 @@ from samples import small_classifier
 from skorch.callbacks import Callback
 
 from skfnet.batches import SpecialTokens, TokenArray, Windows
-from skfnet.training import LabelledWindows, epochs_for, seeded
+from skfnet.training import LabelledWindows, epochs_for
 
 
 class Recorder(Callback):
@@ -182,20 +182,6 @@ def test_a_small_corpus_is_seen_often_and_a_large_one_gets_more_steps():
 def test_many_classes_get_more_steps():
     epochs = [epochs_for(10_000, 64, n_classes) for n_classes in (2, 20, 77, 150)]
     assert epochs == sorted(set(epochs))
-
-
-def test_seeded_gives_the_seed_inside_and_nothing_outside():
-    state = torch.get_rng_state()
-    draws = []
-    for _ in range(2):
-        with seeded(5, torch.device("cpu")):
-            draws.append(torch.rand(3))
-    assert torch.equal(*draws)
-    assert torch.equal(torch.get_rng_state(), state)
-    with pytest.raises(RuntimeError), seeded(5, torch.device("cpu")):
-        torch.rand(3)
-        raise RuntimeError
-    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_a_callback_may_draw_random_numbers_without_changing_the_model(reviews):

@@ -19,7 +19,7 @@ from sklearn.utils.estimator_checks import (
 )
 from sklearn.utils.validation import validate_data
 
-from skfnet import FNetClassifier, TextTokenizer
+from skfnet import FNetClassifier, FNetRegressor, TextTokenizer
 
 EXCUSED = {
     "check_sample_weight_equivalence_on_dense_data": (
@@ -47,23 +47,7 @@ class NumbersAsText:
         return tags
 
 
-class FNetOnNumbers(NumbersAsText, FNetClassifier):
-    def fit(self, X, y, sample_weight=None):
-        return super().fit(self._render(X, reset=True), y, sample_weight)
-
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
-        texts = self._render(X, reset=not hasattr(self, "classes_"))
-        return super().partial_fit(texts, y, classes, sample_weight)
-
-    def predict(self, X):
-        return super().predict(self._render(X, reset=False))
-
-    def predict_proba(self, X):
-        return super().predict_proba(self._render(X, reset=False))
-
-    def decision_function(self, X):
-        return super().decision_function(self._render(X, reset=False))
-
+class WordsForNumbers(NumbersAsText):
     @staticmethod
     def _words(row):
         # Three granularities, as in "f0up3": near numbers share their coarse words.
@@ -71,6 +55,33 @@ class FNetOnNumbers(NumbersAsText, FNetClassifier):
             sign = "down" if number < 0 else "up"
             for name, step in (("f", 0.5), ("m", 2), ("c", 10)):
                 yield f"{name}{column}{sign}{int(abs(number) / step)}"
+
+    def predict(self, X):
+        return super().predict(self._render(X, reset=False))
+
+
+class FNetOnNumbers(WordsForNumbers, FNetClassifier):
+    def fit(self, X, y, sample_weight=None):
+        return super().fit(self._render(X, reset=True), y, sample_weight)
+
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        texts = self._render(X, reset=not hasattr(self, "classes_"))
+        return super().partial_fit(texts, y, classes, sample_weight)
+
+    def predict_proba(self, X):
+        return super().predict_proba(self._render(X, reset=False))
+
+    def decision_function(self, X):
+        return super().decision_function(self._render(X, reset=False))
+
+
+class RegressorOnNumbers(WordsForNumbers, FNetRegressor):
+    def fit(self, X, y, sample_weight=None):
+        return super().fit(self._render(X, reset=True), y, sample_weight)
+
+    def partial_fit(self, X, y, sample_weight=None):
+        texts = self._render(X, reset=not hasattr(self, "n_outputs_"))
+        return super().partial_fit(texts, y, sample_weight)
 
 
 class TokenizerOnNumbers(NumbersAsText, TextTokenizer):
@@ -92,9 +103,10 @@ class TokenizerOnNumbers(NumbersAsText, TextTokenizer):
         return ("abcdefghijklmnopqrstuvwxyz"[int(10 * number) % 26] for number in row)
 
 
-CLASSIFIER = dict(depth=1, width=32, batch_size=16, max_epochs=8, learning_rate=1e-2, device="cpu")
+SMALL = dict(depth=1, width=32, batch_size=16, max_epochs=8, learning_rate=1e-2, device="cpu")
 ON_NUMBERS = {
-    "classifier": (FNetOnNumbers(**CLASSIFIER), 68),
+    "classifier": (FNetOnNumbers(**SMALL), 72),
+    "regressor": (RegressorOnNumbers(**SMALL), 65),
     "tokenizer": (TokenizerOnNumbers(min_frequency=1), 46),
 }
 
@@ -102,7 +114,7 @@ ON_NUMBERS = {
 # --- as they are ------------------------------------------------------------------------
 
 
-@parametrize_with_checks([FNetClassifier(), TextTokenizer()])
+@parametrize_with_checks([FNetClassifier(), FNetRegressor(), TextTokenizer()])
 def test_as_they_are(estimator, check):
     check(estimator)
 
@@ -118,7 +130,7 @@ def test_all_checks_pass_on_numbers(name):
     if failed:
         names = ", ".join(result["check_name"] for result in failed)
         raise ExceptionGroup(names, [result["exception"] for result in failed])
-    n_excused = 1 if name == "classifier" else 0
+    n_excused = 0 if name == "tokenizer" else 1
     assert [r["check_name"] for r in results if r["status"] == "xfail"] == [*EXCUSED][:n_excused]
     skipped = {r["check_name"] for r in results if r["status"] == "skipped"}
     assert skipped <= {NEEDS_ANOTHER_PROCESS}
@@ -158,8 +170,11 @@ def test_the_array_api_check_passes_where_it_can_run():
 
 def test_the_subclasses_convert_and_tag_and_nothing_else():
     converted = {"fit", "fit_transform", "partial_fit", "predict", "predict_proba"}
-    converted |= {"decision_function", "transform", "_render", "__sklearn_tags__"}
-    for cls in (NumbersAsText, FNetOnNumbers, TokenizerOnNumbers):
+    converted |= {"decision_function", "transform", "_render", "_words", "__sklearn_tags__"}
+    for cls in (
+        *(NumbersAsText, WordsForNumbers),
+        *(FNetOnNumbers, RegressorOnNumbers, TokenizerOnNumbers),
+    ):
         assert {name for name, value in vars(cls).items() if isfunction(value)} <= converted
 
 
