@@ -25,8 +25,7 @@ class FNetRegressor(RegressorMixin, TextEstimator):
 
     Parameters
     ----------
-    tokenizer : TextTokenizer, FrozenEstimator, tokenizers.Tokenizer, "precomputed" or None, \
-            default=None
+    tokenizer : TextTokenizer, FrozenEstimator, tokenizers.Tokenizer, str or None, default=None
         None is ``TextTokenizer()``. An unfitted TextTokenizer is cloned and fitted on the
         training texts, and its parameters can be searched (``tokenizer__vocab_size``). A fitted
         one in ``FrozenEstimator``, or a ready ``tokenizers.Tokenizer``, is used as it is.
