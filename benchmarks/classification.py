@@ -302,7 +302,8 @@ def main() -> None:
         f"Classification, scored on {scored}",
         rows.machine,
         f"Accuracy, mean ± standard deviation over {args.seeds} seed(s). Threads: {args.threads}. "
-        f"FNetClassifier parameters: {'default' if args.params == '{}' else args.params}.",
+        + (f"At most {args.limit} documents to train on and to score. " if args.limit else "")
+        + f"FNetClassifier parameters: {'default' if args.params == '{}' else args.params}.",
         accuracies(results),
         "Medians of the seconds to fit, from raw texts, and of the documents predicted a second.",
         speeds(results),

@@ -50,10 +50,7 @@ def check_indicator(y: Any) -> np.ndarray:
         If it holds anything else than 0 and 1; the row is named.
     """
     matrix = y.toarray() if sp.issparse(y) else np.asarray(y)
-    try:
-        right = np.isin(matrix, (0, 1)) if matrix.dtype == object else (matrix == 0) | (matrix == 1)
-    except TypeError:
-        right = np.zeros(matrix.shape, dtype=bool)
+    right = np.vectorize(_is_nought_or_one, otypes=[bool])(matrix)
     wrong = np.argwhere(~right)
     if len(wrong):
         row, column = wrong[0]
@@ -64,6 +61,10 @@ def check_indicator(y: Any) -> np.ndarray:
             "several numbers.)"
         )
     return matrix.astype(np.int64)
+
+
+def _is_nought_or_one(value: Any) -> bool:
+    return not is_missing(value) and bool(value == 0 or value == 1)
 
 
 def check_numbers(y: Any) -> np.ndarray:

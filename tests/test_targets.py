@@ -42,6 +42,7 @@ def test_indicators(y):
         ([[0, 1], [0, -1]], "Row 1 of y holds -1 in column 1"),
         ([["a", "b"], ["b", "a"]], "Row 0 of y holds 'a' in column 0"),
         ([[0, None], [1, 1]], "Row 0 of y holds None in column 1"),
+        ([[0, 1], [1, pd.NA]], "Row 1 of y holds <NA> in column 1"),
     ],
 )
 def test_other_matrices_are_no_indicators(y, message):
