@@ -62,7 +62,7 @@ def check_documents(X: Any) -> Texts:
 
 def are_pairs(documents: Texts) -> bool:
     """Tell checked pairs of texts from checked single texts."""
-    return isinstance(documents[0], tuple)
+    return bool(documents) and isinstance(documents[0], tuple)
 
 
 def _rows(X: Any) -> Iterable[Any]:

@@ -432,6 +432,10 @@ def test_pairs_are_tokenized_text_by_text():
             assert tokens.firsts[row] == len(sides[0][row])
 
 
+def test_no_document_has_no_tokens():
+    assert len(TextTokenizer().fit(["rain"]).encode([])) == 0
+
+
 @pytest.mark.parametrize("model", ["char", "byte"])
 def test_characters_and_bytes(model):
     texts = ["So it goes,\n and so on.", "日本 und Ägypten", "日本"]
