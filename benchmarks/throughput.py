@@ -125,7 +125,7 @@ class Clock(Callback):
     def on_batch_end(self, net: Any, batch: Any = None, **kwargs: Any) -> None:
         inputs = batch[0]
         lengths = inputs["lengths"]
-        self.sizes.append((int(lengths.sum()), len(lengths), inputs["ids"].numel()))
+        self.sizes.append((int(lengths.sum()), len(lengths), inputs["input_ids"].numel()))
         self.ends.append(time.perf_counter())
         if len(self.ends) == self.last:
             raise Enough

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
 __all__ = [
     "SpecialTokens",
@@ -32,11 +33,14 @@ class SpecialTokens:
         Stands beyond a row's end, where nothing reads it.
     prefix, suffix : tuple of int
         What a document is wrapped in: usually [CLS] before and [SEP] after it.
+    unknown : int
+        Stands for words outside the vocabulary.
     """
 
     pad: int
     prefix: tuple[int, ...]
     suffix: tuple[int, ...]
+    unknown: int = 0
 
     def around(self, pair: bool) -> int:
         """Give the number of special tokens of a window."""
@@ -57,11 +61,15 @@ class TokenArray:
     offsets : ndarray of int64, shape (n_documents + 1,)
         Document i holds ``ids[offsets[i]:offsets[i + 1]]``.
     vocab_size : int
-        All ids are below it.
+        All ids are below it, but those of words outside the vocabulary.
     special : SpecialTokens
         Ids with a meaning of their own.
     firsts : ndarray of int64, shape (n_documents,), optional
         Where the documents are pairs of texts, the number of tokens of each first text.
+    spellings : csr_matrix of shape (n_words, n_buckets), optional
+        What :func:`skfnet.subwords.spell` gave for each id there is. Words outside the
+        vocabulary have ids of their own, from `vocab_size` on, that mean a row here and nothing
+        else.
 
     Examples
     --------
@@ -80,16 +88,22 @@ class TokenArray:
         vocab_size: int,
         special: SpecialTokens,
         firsts: np.ndarray | None = None,
+        spellings: csr_matrix | None = None,
     ) -> None:
         self.ids = ids
         self.offsets = offsets
         self.vocab_size = vocab_size
         self.special = special
         self.firsts = firsts
+        self.spellings = spellings
 
     @classmethod
     def from_rows(
-        cls, rows: Sequence[Sequence[int]], vocab_size: int, special: SpecialTokens
+        cls,
+        rows: Sequence[Sequence[int]],
+        vocab_size: int,
+        special: SpecialTokens,
+        spellings: csr_matrix | None = None,
     ) -> TokenArray:
         """Join rows of token ids.
 
@@ -97,10 +111,8 @@ class TokenArray:
         ----------
         rows : sequence of sequences of int
             The ids of each document, special tokens left out.
-        vocab_size : int
-            All ids are below it.
-        special : SpecialTokens
-            Ids with a meaning of their own.
+        vocab_size, special, spellings
+            As in the class.
 
         Returns
         -------
@@ -109,7 +121,7 @@ class TokenArray:
         offsets = np.zeros(len(rows) + 1, dtype=np.int64)
         np.cumsum([len(row) for row in rows], out=offsets[1:])
         ids = np.fromiter((i for row in rows for i in row), dtype=np.int32, count=offsets[-1])
-        return cls(ids, offsets, vocab_size, special)
+        return cls(ids, offsets, vocab_size, special, spellings=spellings)
 
     @classmethod
     def from_pairs(
@@ -118,6 +130,7 @@ class TokenArray:
         seconds: Sequence[Sequence[int]],
         vocab_size: int,
         special: SpecialTokens,
+        spellings: csr_matrix | None = None,
     ) -> TokenArray:
         """Join the token ids of pairs of texts.
 
@@ -125,17 +138,15 @@ class TokenArray:
         ----------
         firsts, seconds : sequences of sequences of int
             The ids of each pair's texts, special tokens left out.
-        vocab_size : int
-            All ids are below it.
-        special : SpecialTokens
-            Ids with a meaning of their own.
+        vocab_size, special, spellings
+            As in the class.
 
         Returns
         -------
         TokenArray of shape (len(firsts),)
         """
         rows = [[*first, *second] for first, second in zip(firsts, seconds, strict=True)]
-        pairs = cls.from_rows(rows, vocab_size, special)
+        pairs = cls.from_rows(rows, vocab_size, special, spellings)
         pairs.firsts = np.array([len(first) for first in firsts], dtype=np.int64)
         return pairs
 
@@ -162,7 +173,7 @@ class TokenArray:
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         ids = self.ids[_ranges(self.offsets[chosen], lengths)]
         firsts = None if self.firsts is None else self.firsts[chosen]
-        return TokenArray(ids, offsets, self.vocab_size, self.special, firsts)
+        return TokenArray(ids, offsets, self.vocab_size, self.special, firsts, self.spellings)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return (self[row] for row in range(len(self)))
@@ -219,6 +230,8 @@ class Windows:
     def batch(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Give a batch's ids, padded, and lengths, by name; of pairs also their type ids.
 
+        Where words have spellings, also those of the batch's different words.
+
         Parameters
         ----------
         rows : ndarray of int
@@ -227,18 +240,27 @@ class Windows:
         Returns
         -------
         dict of ndarray of int64
-            "ids" and "type_ids" of shape (len(rows), longest), "lengths" of shape (len(rows),).
+            "input_ids", "type_ids" and "spelled" of shape (len(rows), longest), "lengths" of
+            shape (len(rows),). "spelled" says which of the batch's different words each token
+            is; word i has the n-grams ``subwords[starts[i]:starts[i + 1]]``.
         """
         special, lengths = self.tokens.special, self.lengths[rows]
         ids = np.full((len(rows), int(lengths.max())), special.pad, dtype=np.int64)
         end = _write(ids, np.zeros_like(lengths), special.prefix)
         end = self._write_text(ids, end, self._starts[rows], self._sizes[rows])
         end = _write(ids, end, special.suffix)
-        batch = {"ids": ids, "lengths": lengths}
+        batch = {"input_ids": ids, "lengths": lengths}
         if self.tokens.firsts is not None:
             batch["type_ids"] = (np.arange(ids.shape[1]) >= end[:, None]).astype(np.int64)
             end = self._write_text(ids, end, self._second_starts[rows], self._second_sizes[rows])
             _write(ids, end, special.suffix)
+        if self.tokens.spellings is not None:
+            words, spelled = np.unique(ids, return_inverse=True)
+            found = self.tokens.spellings[words]
+            ids[ids >= self.tokens.vocab_size] = special.unknown
+            batch["spelled"] = spelled.reshape(ids.shape)
+            batch["subwords"] = found.indices.astype(np.int64)
+            batch["starts"] = found.indptr[:-1].astype(np.int64)
         return batch
 
     def _write_text(

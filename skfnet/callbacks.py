@@ -7,7 +7,7 @@ from typing import Any
 from sklearn.utils._param_validation import InvalidParameterError
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping
-from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.nn.utils import clip_grad_norm_
 from torch.utils.data import Dataset
 
 __all__ = [
@@ -51,21 +51,18 @@ class BatchAccuracy(Callback):
         self, net: NeuralNet, batch: Any = None, training: bool = False, **kwargs: Any
     ) -> None:
         if net.objective.accuracy is not None:
-            correct = net.objective.accuracy(kwargs["y_pred"].cpu(), batch[1]["targets"])
+            correct = net.objective.accuracy(
+                kwargs["y_pred"].mean(dim=1).cpu(), batch[1]["targets"]
+            )
             net.history.record_batch("train_accuracy" if training else "valid_accuracy", correct)
 
 
 class GradientClipping(Callback):
-    """Scales gradients down where their norm is too large, and leaves them untouched elsewhere.
-
-    ``clip_grad_norm_`` multiplies all of them by 1 there, the large tables' included.
-    """
+    """Scales the dense layers' gradients down where their norm is too large."""
 
     def on_grad_computed(self, net: NeuralNet, named_parameters: Any, **kwargs: Any) -> None:
-        parameters = [p for _, p in named_parameters if p.grad is not None]
-        norm = get_total_norm([p.grad for p in parameters])
-        if norm > _LARGEST_GRADIENT_NORM:
-            clip_grads_with_norm_(parameters, _LARGEST_GRADIENT_NORM, norm)
+        gradients = (p for _, p in named_parameters if p.grad is not None)
+        clip_grad_norm_([p for p in gradients if not p.grad.is_sparse], _LARGEST_GRADIENT_NORM)
 
 
 class StoppingAfterWarmup(EarlyStopping):
@@ -89,8 +86,7 @@ class StreamWarmup(Callback):
 
     def on_batch_begin(self, net: NeuralNet, training: bool = False, **kwargs: Any) -> None:
         self.steps_ += 1
-        for group in net.optimizer_.param_groups:
-            group["lr"] = net.lr * min(1.0, self.steps_ / _STREAM_WARMUP_STEPS)
+        net.optimizer_.set_rate(net.lr * min(1.0, self.steps_ / _STREAM_WARMUP_STEPS))
 
 
 class Progress(Callback):

@@ -48,8 +48,8 @@ class FNetClassifier(ClassifierMixin, TextEstimator):
         averaged. Pairs of texts are always cut, the longer text first.
     depth : int, default=2
         Number of encoder blocks.
-    width : int, default=128
-        Size of the hidden states.
+    width : int, default=64
+        Size of each encoder's hidden states.
     feedforward_width : int or None, default=None
         Inner size of the feed-forward layers; None is ``4 * width``.
     mixer : str or callable, default="fourier"
@@ -61,23 +61,27 @@ class FNetClassifier(ClassifierMixin, TextEstimator):
         Number of blocks, at most `depth`, with self-attention in place of `mixer`.
     attention_layout : {"top", "bottom", "middle", "mixed"}, default="top"
         Which blocks these are: the last, the first, those in the middle, or spread evenly.
+    n_encoders : int, default=4
+        Number of encoders that are trained side by side from different initial weights. The mean
+        of their outputs is the answer; each by itself is less accurate.
     dropout : float, default=0.2
         Share of hidden units dropped in training, after the embeddings and each feed-forward
         layer and before the output layer. 0 also keeps the pairs of neighbouring tokens, of
-        which half are left out otherwise.
+        which half are left out otherwise, and the n-grams of words, of which a fifth are.
     pooling : {"mean", "max", "cls"}, default="mean"
         How hidden states become one vector: their mean or maximum over the document, or the
         paper's dense tanh layer on the first token.
     max_epochs : int or "auto", default="auto"
         Passes over the training documents. "auto" gives a small corpus enough steps to learn:
-        ``(60 + n_classes) / sqrt(n_documents / batch_size)``, more where that makes less than
-        400 steps, at least 3 and at most 100.
+        ``(28 + n_classes / 2) / sqrt(n_documents / batch_size)``, more where that makes less than
+        240 steps, at least 2 and at most 60.
     batch_size : int or "auto", default="auto"
         Documents in a batch. "auto" is a sixteenth of the training documents, between 8 and
         64.
-    learning_rate : float, default=2e-3
-        Peak of the rate, which rises linearly over the first tenth of the steps and then falls
-        linearly to 0.
+    learning_rate : float, default=4e-3
+        Peak of the dense layers' rate, which rises linearly over the first tenth of the steps
+        and then falls linearly to 0. Embeddings of words have 5 times this rate, those of pairs
+        and n-grams 15 times.
     weight_decay : float, default=0.01
         Decoupled weight decay of the dense layers.
     label_smoothing : float, default=0.05
@@ -116,7 +120,9 @@ class FNetClassifier(ClassifierMixin, TextEstimator):
     tokenizer_ : TextTokenizer or None
         The fitted tokenizer; None where `fit` was given tokens.
     encoder_ : skfnet.nn.Encoder
-        The trained encoder.
+        The first of the trained encoders.
+    encoders_ : list of skfnet.nn.Encoder
+        All of them.
     history_ : list of dict
         For each epoch its losses, accuracies and seconds.
     n_iter_ : int
@@ -143,7 +149,7 @@ class FNetClassifier(ClassifierMixin, TextEstimator):
     >>> clf.predict(["good story", "bad story"]).tolist()
     ['praise', 'blame']
     >>> clf.transform(texts).shape
-    (32, 128)
+    (32, 256)
 
     Several labels a document: y has a column for each of them.
 
@@ -166,16 +172,17 @@ class FNetClassifier(ClassifierMixin, TextEstimator):
         max_length: int = 512,
         long_documents: str = "truncate",
         depth: int = 2,
-        width: int = 128,
+        width: int = 64,
         feedforward_width: int | None = None,
         mixer: str | Callable[[EncoderConfig], Any] = "fourier",
         attention_layers: int = 0,
         attention_layout: str = "top",
+        n_encoders: int = 4,
         dropout: float = 0.2,
         pooling: str = "mean",
         max_epochs: int | str = "auto",
         batch_size: int | str = "auto",
-        learning_rate: float = 2e-3,
+        learning_rate: float = 4e-3,
         weight_decay: float = 0.01,
         label_smoothing: float = 0.05,
         class_weight: dict | str | None = None,
@@ -199,6 +206,7 @@ class FNetClassifier(ClassifierMixin, TextEstimator):
             mixer=mixer,
             attention_layers=attention_layers,
             attention_layout=attention_layout,
+            n_encoders=n_encoders,
             dropout=dropout,
             pooling=pooling,
             max_epochs=max_epochs,

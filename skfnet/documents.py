@@ -12,6 +12,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from .batches import SpecialTokens, TokenArray, room_for_text
+from .nn import EncoderConfig
 from .texts import Texts, are_pairs, check_documents, is_missing
 from .tokenizer import TextTokenizer
 
@@ -21,6 +22,7 @@ __all__ = [
     "check_room",
     "fitted_tokenizer",
     "in_pairs",
+    "n_buckets",
     "take",
     "to_tokens",
     "vocabulary_size",
@@ -152,6 +154,13 @@ def vocabulary_size(documents: Documents, tokenizer: TextTokenizer | None) -> in
     return tokenizer.n_ids_
 
 
+def n_buckets(documents: Documents, tokenizer: TextTokenizer | None) -> int:
+    """Give the number of buckets that words are spelled in, 0 where they are not spelled."""
+    given = isinstance(documents, TokenArray)
+    spellings = documents.spellings if given else tokenizer.spellings_
+    return 0 if spellings is None else spellings.shape[1]
+
+
 def check_room(max_length: int, documents: Documents, tokenizer: TextTokenizer | None) -> None:
     """Refuse a `max_length` that has no room beside the special tokens.
 
@@ -173,9 +182,8 @@ def check_room(max_length: int, documents: Documents, tokenizer: TextTokenizer |
 def to_tokens(
     documents: Documents,
     tokenizer: TextTokenizer | None,
-    max_length: int,
+    config: EncoderConfig,
     long_documents: str,
-    vocab_size: int,
 ) -> TokenArray:
     """Tokenize documents as far as they will be read; warn once where text is left out.
 
@@ -185,7 +193,7 @@ def to_tokens(
         If the tokens come from a vocabulary of another size, or if there is no tokenizer for
         texts.
     """
-    tokens = documents
+    tokens, max_length = documents, config.max_length
     if not isinstance(documents, TokenArray):
         # One token more than fits tells which documents are too long.
         cut = long_documents == "truncate" or are_pairs(documents)
@@ -196,10 +204,16 @@ def to_tokens(
                 "TextTokenizer's transform gives, not texts."
             )
         tokens = tokenizer.encode(documents, limit)
-    elif tokens.vocab_size != vocab_size:
+    elif tokens.vocab_size != config.vocab_size:
         raise ValueError(
             f"The tokens in X are from a vocabulary of {tokens.vocab_size}, the estimator was "
-            f"fitted with one of {vocab_size}: use the same TextTokenizer for both."
+            f"fitted with one of {config.vocab_size}: use the same TextTokenizer for both."
+        )
+    elif n_buckets(tokens, None) != config.subword_buckets:
+        raise ValueError(
+            f"The tokens in X have their n-grams in {n_buckets(tokens, None)} buckets, the "
+            f"estimator was fitted with {config.subword_buckets}: use the same TextTokenizer for "
+            "both."
         )
     n_long = int((tokens.lengths > room_for_text(tokens, max_length)).sum())
     if n_long and (long_documents == "truncate" or tokens.firsts is not None):

@@ -34,10 +34,11 @@ from .documents import (
     check_room,
     fitted_tokenizer,
     in_pairs,
+    n_buckets,
     to_tokens,
     vocabulary_size,
 )
-from .nn import MIXERS, DocumentClassifier, Encoder, EncoderConfig
+from .nn import MIXERS, Encoder, EncoderConfig, Ensemble
 from .nn.heads import POOLINGS
 from .objectives import Objective
 from .persistence import pack_model, unpack_model
@@ -77,6 +78,7 @@ class TextEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         "mixer": [StrOptions(MIXERS.keys()), callable],  # a live view: mixers may be added later
         "attention_layers": [Interval(Integral, 0, None, closed="left")],
         "attention_layout": [StrOptions({"top", "bottom", "middle", "mixed"})],
+        "n_encoders": [Interval(Integral, 1, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "pooling": [StrOptions(set(POOLINGS))],
         "max_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
@@ -101,16 +103,17 @@ class TextEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         max_length: int = 512,
         long_documents: str = "truncate",
         depth: int = 2,
-        width: int = 128,
+        width: int = 64,
         feedforward_width: int | None = None,
         mixer: str | Callable[[EncoderConfig], Any] = "fourier",
         attention_layers: int = 0,
         attention_layout: str = "top",
+        n_encoders: int = 4,
         dropout: float = 0.2,
         pooling: str = "mean",
         max_epochs: int | str = "auto",
         batch_size: int | str = "auto",
-        learning_rate: float = 2e-3,
+        learning_rate: float = 4e-3,
         weight_decay: float = 0.01,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
@@ -131,6 +134,7 @@ class TextEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         self.mixer = mixer
         self.attention_layers = attention_layers
         self.attention_layout = attention_layout
+        self.n_encoders = n_encoders
         self.dropout = dropout
         self.pooling = pooling
         self.max_epochs = max_epochs
@@ -208,13 +212,13 @@ class TextEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
         Returns
         -------
-        ndarray of float32, shape (n_documents, width)
+        ndarray of float32, shape (n_documents, n_encoders * width)
         """
         # The mixin reads X twice, which a generator does not survive.
         return super().fit_transform(list(X) if isinstance(X, Iterator) else X, y, **fit_params)
 
     def transform(self, X: Any) -> np.ndarray:
-        """Give the pooled hidden states: document vectors for other estimators.
+        """Give the pooled hidden states of all encoders: document vectors for other estimators.
 
         Parameters
         ----------
@@ -223,20 +227,25 @@ class TextEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
         Returns
         -------
-        ndarray of float32, shape (n_documents, width)
+        ndarray of float32, shape (n_documents, n_encoders * width)
         """
         check_is_fitted(self)
         return self._run(self._model.embed, X)
 
     @property
     def encoder_(self) -> Encoder:
-        """The trained encoder, a torch module."""
+        """The first trained encoder, a torch module."""
+        return self.encoders_[0]
+
+    @property
+    def encoders_(self) -> list[Encoder]:
+        """The trained encoders, torch modules."""
         check_is_fitted(self)
-        return self._model.encoder
+        return [member.encoder for member in self._model.members]
 
     @property
     def _n_features_out(self) -> int:
-        return self.encoder_.config.width
+        return sum(encoder.config.width for encoder in self.encoders_)
 
     # What an estimator adds.
 
@@ -311,11 +320,12 @@ class TextEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             attention_layers=self.attention_layers,
             attention_layout=self.attention_layout,
             dropout=self.dropout,
-            **({} if self.dropout else {"bigram_dropout": 0.0}),
+            subword_buckets=n_buckets(documents, tokenizer),
+            **({} if self.dropout else {"bigram_dropout": 0.0, "subword_dropout": 0.0}),
         )
         vars(self).update(learned)
         with seeded(seed, device):
-            model = DocumentClassifier(config, self._n_outputs, self.pooling)
+            model = Ensemble(config, self._n_outputs, self.pooling, self.n_encoders)
         self.tokenizer_ = tokenizer
         self.device_ = device
         self.history_ = []
@@ -427,16 +437,14 @@ class TextEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
     def _tokens(self, documents: Documents) -> TokenArray:
         config = self.encoder_.config
-        return to_tokens(
-            documents, self.tokenizer_, config.max_length, self.long_documents, config.vocab_size
-        )
+        return to_tokens(documents, self.tokenizer_, config, self.long_documents)
 
     def _windows(self, tokens: TokenArray) -> Windows:
         return Windows(tokens, self.encoder_.config.max_length, self.long_documents)
 
     def _outputs(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
-        return self._run(self._model, X)
+        return self._run(self._model.predict, X)
 
     def _run(self, function: Any, X: Any) -> np.ndarray:
         return run_windows(

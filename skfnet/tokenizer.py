@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from numbers import Integral
 from typing import Any, Self
 
+import numpy as np
 import tokenizers
+from scipy.sparse import csr_matrix, vstack
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -16,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from .batches import SpecialTokens, TokenArray
+from .subwords import buckets_for, spell
 from .texts import Texts, are_pairs, check_documents
 
 __all__ = ["TextTokenizer"]
@@ -26,9 +29,10 @@ PAD, UNKNOWN, CLS, SEP, MASK = SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SE
 # costs no more than any other and the pieces of its beginning never depend on its end.
 _LONGEST_WORD = 64
 _SMALLEST_VOCABULARY = len(SPECIAL_TOKENS) + 256
-# Beside whole words, a piece must occur this often, in a small corpus once in so many documents.
-_PIECE_FREQUENCY = 300
-_DOCUMENTS_PER_PIECE = 15
+# Ideographs and kana, and consonants with their signs where no space stands between words.
+_WRITTEN_WITHOUT_SPACES = (
+    r"[\p{Han}\p{Hiragana}\p{Katakana}]|[\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]\p{M}*"
+)
 # A document is cut before it is tokenized, at first after this many characters a wanted token.
 _CHARACTERS_PER_TOKEN = 12
 
@@ -36,18 +40,20 @@ _CHARACTERS_PER_TOKEN = 12
 class TextTokenizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     """Learn a vocabulary from texts and turn texts into ragged arrays of token ids.
 
-    Frequent words stay whole; a rarer word falls apart into a mark and the pieces that
-    byte-pair encoding learned, at worst into bytes, so that no character of any script is lost.
+    Words that occur at least twice get an entry of their own. Beside it each word, known or not,
+    has its character n-grams, by which the encoder knows the parts of a word that training has
+    not seen; so no character of any script is lost. Ideographs and kana are words of their own,
+    as are the consonants of scripts that put no space between words, with their vowel signs.
     Training is deterministic.
 
     Parameters
     ----------
     model : {"word", "bpe", "char", "byte"}, default="word"
-        "word" keeps the frequent words whole and splits the others into byte-pair pieces;
-        "bpe" is byte-pair encoding alone. "char" makes every character a token, spaces too, and
-        spells rare ones in bytes; "byte" makes every byte of UTF-8 one.
+        "word" takes whole words and their character n-grams. "bpe" is byte-pair encoding, without
+        n-grams. "char" makes every character a token, spaces too, and spells rare ones in bytes;
+        "byte" makes every byte of UTF-8 one.
     vocab_size : int, default=30000
-        Upper limit of the vocabulary: special tokens, bytes, pieces and words together.
+        Upper limit of the vocabulary: special tokens and words, or bytes and pieces, together.
     min_frequency : int, default=2
         How often a word, or a pair of pieces, must occur to get an entry of its own.
     lowercase : bool, default=True
@@ -58,9 +64,12 @@ class TextTokenizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
     tokenizer_ : tokenizers.Tokenizer
         The trained tokenizer.
     special_tokens_ : SpecialTokens
-        Ids of padding and of what wraps a document.
+        Ids of padding, of what wraps a document and of words outside the vocabulary.
     n_ids_ : int
-        All token ids are below this number.
+        All token ids of the vocabulary are below this number. In what `transform` gives, words
+        outside it follow, each with an id that holds for this one output.
+    spellings_ : csr_matrix of shape (n_ids_, n_buckets), or None
+        The character n-grams of the vocabulary's words, hashed.
 
     See Also
     --------
@@ -71,10 +80,10 @@ class TextTokenizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
     >>> from skfnet import TextTokenizer
     >>> tokenizer = TextTokenizer().fit(["the cat sat", "the cat ran"])
     >>> tokens = tokenizer.transform(["the cat", "the dog"])
-    >>> tokens.lengths  # an unseen word is spelled out
-    array([2, 5])
-    >>> tokenizer.decode(tokens[1])
-    'the d o g'
+    >>> tokens.lengths
+    array([2, 2])
+    >>> tokenizer.decode(tokens[1])  # its letters reach the encoder
+    'the [UNK]'
     """
 
     _parameter_constraints: dict[str, list] = {
@@ -183,11 +192,18 @@ class TextTokenizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
         TokenArray of shape (n_documents,)
         """
         check_is_fitted(self)
+        new: dict[str, int] = {}  # words outside the vocabulary, and their ids
         if are_pairs(documents):
-            sides = [self._rows(list(side), max_tokens) for side in zip(*documents, strict=True)]
-            return TokenArray.from_pairs(*sides, self.n_ids_, self.special_tokens_)
-        rows = self._rows(documents, max_tokens)
-        return TokenArray.from_rows(rows, self.n_ids_, self.special_tokens_)
+            join = TokenArray.from_pairs
+            sides = [
+                self._rows(list(side), max_tokens, new) for side in zip(*documents, strict=True)
+            ]
+        else:
+            join, sides = TokenArray.from_rows, [self._rows(documents, max_tokens, new)]
+        spellings = self.spellings_
+        if spellings is not None:
+            spellings = vstack([spellings, spell(list(new), spellings.shape[1])], format="csr")
+        return join(*sides, self.n_ids_, self.special_tokens_, spellings)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Show token ids as text, tokens set apart by spaces.
@@ -200,11 +216,13 @@ class TextTokenizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
         Returns
         -------
         str
-            Bytes that form no character are shown as U+FFFD.
+            A word outside the vocabulary is shown as [UNK], bytes that form no character as
+            U+FFFD.
         """
         check_is_fitted(self)
+        known = (int(i) if i < self.n_ids_ else self.special_tokens_.unknown for i in ids)
         decode = self.tokenizer_.decode
-        pieces = (decode([int(i)], skip_special_tokens=False).strip(" ") for i in ids)
+        pieces = (decode([i], skip_special_tokens=False).strip(" ") for i in known)
         return " ".join(piece for piece in pieces if piece)
 
     def set_output(self, *, transform: str | None = None) -> Self:
@@ -217,76 +235,85 @@ class TextTokenizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
     def _train(self, documents: Texts) -> Self:
         if are_pairs(documents):
             documents = [text for pair in documents for text in pair]
-        trained = self._untrained(models.BPE(unk_token=UNKNOWN))
-        trained.train_from_iterator(documents, self._piece_trainer(len(documents)))
+        if self.model == "word":
+            trained = self._untrained(models.WordLevel(unk_token=UNKNOWN))
+            trainer = self._word_trainer(SPECIAL_TOKENS)
+        else:
+            trained = self._untrained(models.BPE(unk_token=UNKNOWN))
+            trainer = self._piece_trainer()
+        trained.train_from_iterator(documents, trainer)
         state = json.loads(trained.to_str())
         # "[SEP]" in a text is text: the special tokens keep their ids but are not looked for.
         state["added_tokens"] = []
-        if self.model in ("word", "char"):
-            self._add_words(state["model"], documents)
+        if self.model == "char":
+            self._add_characters(state["model"], documents)
         trained = tokenizers.Tokenizer.from_str(json.dumps(state))
-        trained.pre_tokenizer = self._splitter(marked=self.model == "word")
         wrap = [(token, trained.token_to_id(token)) for token in (CLS, SEP)]
         trained.post_processor = processors.TemplateProcessing(
             single=f"{CLS} $A {SEP}", pair=f"{CLS} $A {SEP} $B:1 {SEP}:1", special_tokens=wrap
         )
         self._adopt(trained, cuts_are_safe=True)
+        if self.model == "word":
+            self.spellings_ = self._spelled()
         return self
 
-    def _untrained(self, model: models.Model, *, marked: bool = False) -> tokenizers.Tokenizer:
+    def _untrained(self, model: models.Model) -> tokenizers.Tokenizer:
         tokenizer = tokenizers.Tokenizer(model)
         steps = [normalizers.NFC()] + [normalizers.Lowercase()] * bool(self.lowercase)
         tokenizer.normalizer = normalizers.Sequence(steps)
-        tokenizer.pre_tokenizer = self._splitter(marked=marked)
-        tokenizer.decoder = decoders.ByteLevel()
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence(self._cuts())
+        if self.model != "word":
+            tokenizer.decoder = decoders.ByteLevel()
         return tokenizer
 
-    def _splitter(self, *, marked: bool) -> pre_tokenizers.PreTokenizer:
-        """Words are runs of letters and digits, or of other signs, spelled in bytes."""
+    def _cuts(self) -> list[pre_tokenizers.PreTokenizer]:
+        """Words are runs of letters and digits, or of other signs."""
+        spelled = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
         if self.model in ("char", "byte"):
-            cuts = [pre_tokenizers.FixedLength(1)]
-        else:
-            cuts = [pre_tokenizers.Whitespace(), pre_tokenizers.FixedLength(_LONGEST_WORD)]
-        spelled = pre_tokenizers.ByteLevel(add_prefix_space=marked, use_regex=False)
-        return pre_tokenizers.Sequence([*cuts, spelled])
+            return [pre_tokenizers.FixedLength(1), spelled]
+        cuts = [pre_tokenizers.Whitespace(), pre_tokenizers.FixedLength(_LONGEST_WORD)]
+        if self.model == "bpe":
+            return [*cuts, spelled]
+        alone = pre_tokenizers.Split(tokenizers.Regex(_WRITTEN_WITHOUT_SPACES), "isolated")
+        return [cuts[0], alone, cuts[1]]
 
-    def _piece_trainer(self, n_documents: int) -> trainers.BpeTrainer:
-        fewest, size = self.min_frequency, self.vocab_size
-        if self.model in ("char", "byte"):
-            size = _SMALLEST_VOCABULARY  # no pieces
-        elif self.model == "word":
-            # Rare words are all that pieces have to spell. Pieces that are rare themselves make
-            # a model learn single words by heart: only common ones, and few, are better.
-            fewest = max(fewest, min(_PIECE_FREQUENCY, n_documents // _DOCUMENTS_PER_PIECE))
-            size = max(_SMALLEST_VOCABULARY, size // 4)
+    def _word_trainer(self, special_tokens: list[str]) -> trainers.WordLevelTrainer:
+        return trainers.WordLevelTrainer(
+            vocab_size=self.vocab_size,
+            min_frequency=self.min_frequency,
+            special_tokens=special_tokens,
+            show_progress=False,
+        )
+
+    def _piece_trainer(self) -> trainers.BpeTrainer:
+        without_pieces = self.model in ("char", "byte")
         return trainers.BpeTrainer(
-            vocab_size=size,
-            min_frequency=fewest,
+            vocab_size=_SMALLEST_VOCABULARY if without_pieces else self.vocab_size,
+            min_frequency=self.min_frequency,
             special_tokens=SPECIAL_TOKENS,
             initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
             show_progress=False,
         )
 
-    def _add_words(self, model: dict[str, Any], documents: list[str]) -> None:
-        """Add the frequent words, or characters, most frequent first, to those of the pieces.
-
-        Before each word goes a mark (a space), which belongs to no piece: a whole word never
-        shares an entry with a piece that looks the same, and a word that is spelled out begins
-        with the mark alone.
-        """
-        marked = self.model == "word"
-        words = self._untrained(models.WordLevel(unk_token=UNKNOWN), marked=marked)
-        trainer = trainers.WordLevelTrainer(
-            vocab_size=self.vocab_size, min_frequency=self.min_frequency, show_progress=False
-        )
-        words.train_from_iterator(documents, trainer)
-        frequent = words.get_vocab()
+    def _add_characters(self, model: dict[str, Any], documents: list[str]) -> None:
+        """Add the frequent characters, most frequent first, to the bytes."""
+        characters = self._untrained(models.WordLevel(unk_token=UNKNOWN))
+        characters.train_from_iterator(documents, self._word_trainer([]))
+        frequent = characters.get_vocab()
         vocabulary = model["vocab"]
-        for word in sorted(frequent, key=frequent.__getitem__):
+        for character in sorted(frequent, key=frequent.__getitem__):
             if len(vocabulary) >= self.vocab_size:
                 break
-            vocabulary.setdefault(word, len(vocabulary))
-        model["ignore_merges"] = True  # look a word up before taking it apart
+            vocabulary.setdefault(character, len(vocabulary))
+        model["ignore_merges"] = True  # look a character up before taking it apart
+
+    def _spelled(self) -> csr_matrix:
+        """Spell the vocabulary; there are about as many words again that are too rare for it."""
+        vocabulary = self.tokenizer_.get_vocab()
+        words = sorted(vocabulary, key=vocabulary.__getitem__)[len(SPECIAL_TOKENS) :]
+        n_buckets = buckets_for(2 * len(words))
+        unspelled = csr_matrix((len(SPECIAL_TOKENS), n_buckets), dtype=np.float32)
+        return vstack([unspelled, spell(words, n_buckets)], format="csr")
 
     def _adopt(self, tokenizer: tokenizers.Tokenizer, *, cuts_are_safe: bool) -> None:
         tokenizer.no_truncation()
@@ -295,28 +322,55 @@ class TextTokenizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
         self.special_tokens_ = _special_tokens(tokenizer)
         self.n_ids_ = max(tokenizer.get_vocab().values()) + 1  # a foreign one may leave ids out
         self._cuts_are_safe = cuts_are_safe
+        self.spellings_ = None
 
-    def _rows(self, texts: list[str], max_tokens: int | None) -> list[list[int]]:
+    def _rows(
+        self, texts: list[str], max_tokens: int | None, new: dict[str, int]
+    ) -> list[list[int]]:
         if max_tokens is not None and self._cuts_are_safe:
-            return self._encode_beginnings(texts, max_tokens)
-        encodings = self.tokenizer_.encode_batch_fast(texts, add_special_tokens=False)
-        return [encoding.ids[:max_tokens] for encoding in encodings]
+            encodings = self._encode_beginnings(texts, max_tokens)
+        else:
+            encodings = self._encode(texts)
+        rows = [encoding.ids[:max_tokens] for encoding in encodings]
+        if self.spellings_ is not None:
+            for row, encoding, text in zip(rows, encodings, texts, strict=True):
+                self._number_new_words(row, encoding, text, new)
+        return rows
 
-    def _encode_beginnings(self, documents: Sequence[str], max_tokens: int) -> list[list[int]]:
+    def _encode(self, texts: list[str]) -> list[tokenizers.Encoding]:
+        if self.spellings_ is None:
+            return self.tokenizer_.encode_batch_fast(texts, add_special_tokens=False)
+        return self.tokenizer_.encode_batch(texts, add_special_tokens=False)  # with their places
+
+    def _number_new_words(
+        self, row: list[int], encoding: tokenizers.Encoding, text: str, new: dict[str, int]
+    ) -> None:
+        """Give each word outside the vocabulary an id of its own, beyond the vocabulary's."""
+        unknown = self.special_tokens_.unknown
+        if unknown not in row:
+            return
+        places = encoding.offsets
+        for i, token in enumerate(row):
+            if token == unknown:
+                word = self.tokenizer_.normalizer.normalize_str(text[slice(*places[i])])
+                row[i] = new.setdefault(word, self.n_ids_ + len(new))
+
+    def _encode_beginnings(
+        self, documents: Sequence[str], max_tokens: int
+    ) -> list[tokenizers.Encoding]:
         """Tokenize longer and longer beginnings until each holds enough tokens.
 
         The last word of a beginning may have been cut and is left out; those before it end
         where they end in the whole text, since words are read from the left.
         """
-        rows: list[list[int]] = [[]] * len(documents)
+        found: list[Any] = [None] * len(documents)
         pending = list(range(len(documents)))
         size = _CHARACTERS_PER_TOKEN * max_tokens
         while pending:
             whole = [i for i in pending if len(documents[i]) <= size]
             texts = [documents[i] for i in whole]
-            batch = self.tokenizer_.encode_batch_fast(texts, add_special_tokens=False)
-            for i, encoding in zip(whole, batch, strict=True):
-                rows[i] = encoding.ids[:max_tokens]
+            for i, encoding in zip(whole, self._encode(texts), strict=True):
+                found[i] = encoding
             cut = [i for i in pending if len(documents[i]) > size]
             texts = [_beginning(documents[i], size) for i in cut]
             batch = self.tokenizer_.encode_batch(texts, add_special_tokens=False)
@@ -325,11 +379,11 @@ class TextTokenizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
                 words = encoding.word_ids
                 n_certain = words.index(words[-1]) if words else 0
                 if n_certain >= max_tokens:
-                    rows[i] = encoding.ids[:max_tokens]
+                    found[i] = encoding
                 else:
                     pending.append(i)
             size *= 4
-        return rows
+        return found
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -379,4 +433,7 @@ def _special_tokens(tokenizer: tokenizers.Tokenizer) -> SpecialTokens:
     )
     known = (tokenizer.token_to_id(name) for name in (PAD, "<pad>", "<|pad|>"))
     pad = next((i for i in known if i is not None), 0)
-    return SpecialTokens(pad, tuple(wrapped[:start]), tuple(wrapped[start + len(bare) :]))
+    unknown = tokenizer.token_to_id(UNKNOWN)
+    return SpecialTokens(
+        pad, tuple(wrapped[:start]), tuple(wrapped[start + len(bare) :]), unknown or 0
+    )

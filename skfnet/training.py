@@ -32,6 +32,7 @@ from .callbacks import (
 )
 from .devices import mixed_precision
 from .objectives import Objective
+from .optimizer import TextAdam
 
 __all__ = [
     "LARGEST_BATCH",
@@ -43,16 +44,8 @@ __all__ = [
     "make_net",
 ]
 
-# Adam forgets its second moment fast, so that a word seen once is not moved 30 times as far as
-# its gradient asks, as it is at 0.999.
-_BETAS = (0.9, 0.98)
-# Most pairs of words are rare. With a small eps each occurrence would move a pair's vector by
-# the whole rate, however little its gradient asks for.
-_BIGRAM_EPS = 1e-4
-_WITHOUT_DECAY = ("*embeddings*", "*norm*", "*bias", "*gain", "*orders", "*threshold", "*filter")
 _SMALLEST_BATCH, LARGEST_BATCH = 8, 64
-_EPOCHS_AT_ONE_STEP = 60
-_FEWEST_EPOCHS, _MOST_EPOCHS, _FEWEST_STEPS = 3, 100, 400
+_FEWEST_EPOCHS, _MOST_EPOCHS, _FEWEST_STEPS = 2, 60, 240
 
 
 def batch_size_for(n_documents: int) -> int:
@@ -67,14 +60,14 @@ def batch_size_for(n_documents: int) -> int:
 def epochs_for(n_documents: int, batch_size: int, n_classes: int) -> int:
     """Choose the number of epochs when the user leaves it to us.
 
-    ``(60 + n_classes) / sqrt(steps in an epoch)``: the number of steps grows with the square
+    ``(28 + n_classes / 2) / sqrt(steps in an epoch)``: the number of steps grows with the square
     root of the corpus, and with the classes, each of which has to be learned. More where that
-    makes less than 400 steps; never less than 3 epochs or more than 100. With two classes and
-    64 documents a batch, 1,000 documents are seen 25 times, 5,000 seven times, 10,000 five
-    times, 50,000 and more three times.
+    makes less than 240 steps; never less than 2 epochs or more than 60. With two classes and
+    64 documents a batch, 1,000 documents are seen 15 times, 5,000 four times, 10,000 three
+    times, 15,000 and more twice.
     """
     steps = math.ceil(n_documents / batch_size)
-    enough = max((_EPOCHS_AT_ONE_STEP + n_classes) / math.sqrt(steps), _FEWEST_STEPS / steps)
+    enough = max((28 + n_classes / 2) / math.sqrt(steps), _FEWEST_STEPS / steps)
     return min(max(math.ceil(enough), _FEWEST_EPOCHS), _MOST_EPOCHS)
 
 
@@ -149,6 +142,8 @@ class TextNet(NeuralNet):
         What to lower.
     label_smoothing : float
         Share of each target spread over all classes.
+    weight_decay : float
+        See :class:`TextAdam`.
     bfloat16 : bool
         Whether the forward pass runs in mixed precision.
     **kwargs
@@ -162,12 +157,14 @@ class TextNet(NeuralNet):
         shuffling: np.random.Generator,
         objective: Objective,
         label_smoothing: float,
+        weight_decay: float,
         bfloat16: bool,
         **kwargs: Any,
     ) -> None:
         self.shuffling = shuffling
         self.objective = objective
         self.label_smoothing = label_smoothing
+        self.weight_decay = weight_decay
         self.bfloat16 = bfloat16
         super().__init__(module, criterion=nn.Identity, **kwargs)  # get_loss asks the objective
 
@@ -190,6 +187,12 @@ class TextNet(NeuralNet):
                 for measure in measures
             ),
         ]
+
+    def initialize_optimizer(self, *args: Any, **kwargs: Any) -> TextNet:
+        """Set up the optimizer of the whole model."""
+        sparse = torch.device(self.device).type in ("cpu", "cuda")
+        self.optimizer_ = TextAdam(self.module_, self.lr, self.weight_decay, sparse=sparse)
+        return self
 
     def fit_loop(self, X: Any, y: Any = None, **kwargs: Any) -> TextNet:
         """Train; an interruption ends it with the weights reached so far, and a warning."""
@@ -220,7 +223,7 @@ class TextNet(NeuralNet):
         return Batches(dataset, self.batch_size, random)
 
     def infer(self, x: dict[str, Tensor], **fit_params: Any) -> Tensor:
-        """Give the logits in float32."""
+        """Give the outputs of each encoder in float32, shape (batch, n_encoders, n_outputs)."""
         with mixed_precision(self.device, self.bfloat16):
             logits = super().infer(x, **fit_params)
         return logits.float()
@@ -234,8 +237,14 @@ class TextNet(NeuralNet):
         expectation a row of weight 2 then counts as two rows.
         """
         targets = y_true["targets"].to(y_pred.device)
-        smoothing = self.label_smoothing if training else 0.0
-        losses = self.objective.loss(y_pred, targets, smoothing)
+        if training:  # each encoder learns by itself
+            one_by_one = [
+                self.objective.loss(outputs, targets, self.label_smoothing)
+                for outputs in y_pred.unbind(dim=1)
+            ]
+            losses = torch.stack(one_by_one).mean(dim=0)
+        else:
+            losses = self.objective.loss(y_pred.mean(dim=1), targets, 0.0)
         return (losses * y_true["weights"].to(y_pred.device)).mean()
 
 
@@ -266,7 +275,8 @@ def make_net(
     Parameters
     ----------
     model : nn.Module
-        Called with the keyword arguments of :func:`tensors`; gives logits.
+        Called with the keyword arguments of :func:`tensors`; gives the outputs of each encoder,
+        shape (batch, n_encoders, n_outputs).
     n_batches : int
         Batches in an epoch.
     max_epochs : int or None
@@ -326,14 +336,7 @@ def make_net(
         objective=objective,
         label_smoothing=label_smoothing,
         bfloat16=bfloat16,
-        optimizer=torch.optim.AdamW,
-        optimizer__betas=_BETAS,
-        optimizer__weight_decay=weight_decay,
-        optimizer__param_groups=[
-            ("*bigrams*", {"weight_decay": 0.0, "eps": _BIGRAM_EPS}),
-            *((pattern, {"weight_decay": 0.0}) for pattern in _WITHOUT_DECAY),
-        ],
-        optimizer__fused=device.type in ("cpu", "cuda"),
+        weight_decay=weight_decay,
         lr=learning_rate,
         max_epochs=max_epochs or 1,
         batch_size=batch_size,

@@ -67,6 +67,7 @@ def small_classifier(**changes):
     parameters = dict(
         depth=1,
         width=16,
+        n_encoders=1,
         max_length=64,
         max_epochs=6,
         batch_size=16,

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 from sklearn.utils import _safe_indexing
 
+from skfnet import TextTokenizer
 from skfnet.batches import SpecialTokens, TokenArray, Windows, by_length, shuffled_by_length
 
 SPECIAL = SpecialTokens(pad=0, prefix=(1,), suffix=(2,))
@@ -126,7 +127,7 @@ def test_windows_hold_the_documents(rows, room, long_documents, special, data):
     assert len(windows) == len(expected)
     chosen = data.draw(st.lists(st.integers(0, len(expected) - 1), min_size=1, max_size=8))
     batch = windows.batch(np.array(chosen))
-    ids, lengths = batch["ids"], batch["lengths"]
+    ids, lengths = batch["input_ids"], batch["lengths"]
     longest = max(lengths)
     assert ids.shape == (len(chosen), longest)
     assert ids.dtype == np.int64
@@ -209,6 +210,32 @@ def test_a_pair_is_one_window_cut_from_the_longer_text(special, room):
         n = max(len(head) + len(tail), 1)
         assert batch["lengths"][i] == windows.lengths[i] == n
         expected = (head + tail) or [special.pad]
-        assert batch["ids"][i].tolist() == expected + [special.pad] * (len(batch["ids"][i]) - n)
+        assert batch["input_ids"][i].tolist() == expected + [special.pad] * (
+            len(batch["input_ids"][i]) - n
+        )
         assert batch["type_ids"][i, : len(head)].tolist() == [0] * len(head)
         assert (batch["type_ids"][i, len(head) : len(head) + len(tail)] == 1).all()
+
+
+def test_a_batch_spells_each_of_its_words():
+    known = ["rain and cold", "soup and bread"]
+    tokenizer = TextTokenizer().fit(known * 2)
+    tokens = tokenizer.transform(["cold sleet and sleet", "rain", "hail"])
+    batch = Windows(tokens, 100, "truncate").batch(np.array([2, 0]))
+    assert batch["input_ids"].max() < tokens.vocab_size
+    ends = [*batch["starts"][1:], len(batch["subwords"])]
+    for row, document in enumerate([2, 0]):
+        for place, token in enumerate(tokens[document], start=1):  # after [CLS]
+            word = batch["spelled"][row, place]
+            spelled = batch["subwords"][batch["starts"][word] : ends[word]]
+            assert sorted(spelled) == sorted(tokens.spellings[token].indices)
+            own = token if token < tokens.vocab_size else tokens.special.unknown
+            assert batch["input_ids"][row, place] == own
+        word = batch["spelled"][row, 0]
+        assert ends[word] == batch["starts"][word]  # [CLS] has no n-grams
+
+
+def test_parts_of_an_array_keep_their_spelling():
+    tokens = TextTokenizer().fit_transform(["rain and cold", "soup and bread", "hail"])
+    assert tokens[1:].spellings is tokens.spellings
+    assert tokens[np.array([True, False, True])].spellings is tokens.spellings

@@ -1,14 +1,17 @@
 """Documents on their way into an estimator."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from skfnet import TextTokenizer, documents
 from skfnet.batches import SpecialTokens, TokenArray
+from skfnet.nn import EncoderConfig
 
 ROWS = [[3, 4, 5], [], [6] * 7, [3], [4, 5, 6, 7, 8]]
+CONFIG = EncoderConfig(vocab_size=10)
 TOKENS = TokenArray.from_rows(ROWS, 10, SpecialTokens(0, (1,), (2,)))
 
 
@@ -20,20 +23,30 @@ def test_take_keeps_the_order_asked_for(given):
     assert list(taken[1]) == list(given[0])
 
 
+def config_of(tokenizer, max_length):
+    return EncoderConfig(
+        vocab_size=tokenizer.n_ids_,
+        max_length=max_length,
+        subword_buckets=tokenizer.spellings_.shape[1],
+    )
+
+
 def test_one_warning_counts_the_long_documents():
     with pytest.warns(UserWarning, match="2 of 5 documents are longer than max_length=5") as caught:
-        documents.to_tokens(TOKENS, None, 5, "truncate", 10)
+        documents.to_tokens(TOKENS, None, replace(CONFIG, max_length=5), "truncate")
     assert len(caught) == 1
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        documents.to_tokens(TOKENS, None, 9, "truncate", 10)
-        documents.to_tokens(TOKENS, None, 5, "mean", 10)
+        documents.to_tokens(TOKENS, None, replace(CONFIG, max_length=9), "truncate")
+        documents.to_tokens(TOKENS, None, replace(CONFIG, max_length=5), "mean")
 
 
 def test_no_more_than_needed_is_tokenized():
     tokenizer = TextTokenizer().fit(["rain and cold"] * 2)
     with pytest.warns(UserWarning, match="1 of 1"):
-        tokens = documents.to_tokens(["rain and cold " * 1000], tokenizer, 20, "truncate", 10)
+        tokens = documents.to_tokens(
+            ["rain and cold " * 1000], tokenizer, config_of(tokenizer, 20), "truncate"
+        )
     assert 18 < len(tokens.ids) < 100
 
 
@@ -45,7 +58,14 @@ def test_max_length_must_leave_room():
 
 def test_tokens_of_another_vocabulary_are_refused():
     with pytest.raises(ValueError, match="vocabulary of 10.*fitted with one of 11"):
-        documents.to_tokens(TOKENS, None, 9, "truncate", 11)
+        documents.to_tokens(TOKENS, None, EncoderConfig(vocab_size=11), "truncate")
+
+
+def test_tokens_that_are_not_spelled_as_those_learned_from_are_refused():
+    tokens = TextTokenizer().fit_transform(["rain and cold"] * 2)
+    config = EncoderConfig(vocab_size=tokens.vocab_size, subword_buckets=99)
+    with pytest.raises(ValueError, match="n-grams in 16384 buckets.*fitted with 99"):
+        documents.to_tokens(tokens, None, config, "truncate")
 
 
 def test_a_default_tokenizer_and_one_that_is_cloned():
@@ -63,7 +83,7 @@ def test_of_a_pair_too_each_text_is_tokenized_no_further_than_needed():
     pairs = [("rain and cold " * 1000, "cold"), ("rain", "cold")]
     tokenizer = TextTokenizer().fit(pairs)
     with pytest.warns(UserWarning, match="1 of 2 documents"):
-        tokens = documents.to_tokens(pairs, tokenizer, 20, "mean", 10)
+        tokens = documents.to_tokens(pairs, tokenizer, config_of(tokenizer, 20), "mean")
     assert 18 < len(tokens.ids) < 100
 
 

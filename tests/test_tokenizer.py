@@ -43,6 +43,15 @@ def restored(tokenizer, text):
     return without_spaces(tokenizer.tokenizer_.decode(ids, skip_special_tokens=False))
 
 
+def words_of(tokens, k=None):
+    """Give each document's ids, a word outside the vocabulary as the buckets of its n-grams."""
+
+    def word(i):
+        return i if i < tokens.vocab_size else tuple(tokens.spellings[i].indices)
+
+    return [[word(int(i)) for i in row[:k]] for row in tokens]
+
+
 def without_spaces(text):
     return "".join(c for c in text if not c.isspace())
 
@@ -99,7 +108,9 @@ def test_a_word_must_occur_min_frequency_times():
         (3, {"lorem"}),
     ]:
         tokenizer = TextTokenizer(min_frequency=fewest).fit(texts)
-        found = {w for w in ("lorem", "ipsum", "dolor") if len(ids_of(tokenizer, w)) == 1}
+        found = {
+            w for w in ("lorem", "ipsum", "dolor") if ids_of(tokenizer, w)[0] < tokenizer.n_ids_
+        }
         assert found == whole
 
 
@@ -109,16 +120,26 @@ def test_the_vocabulary_keeps_its_limit(model, vocab_size):
     tokenizer = TextTokenizer(model=model, vocab_size=vocab_size).fit(CORPUS)
     tokens = tokenizer.transform(CORPUS)
     assert tokens.vocab_size <= vocab_size
-    assert tokens.ids.max() < tokens.vocab_size
-    assert tokens.ids.min() >= 0
+    batch = Windows(tokens, 600, "truncate").batch(np.arange(len(CORPUS)))
+    assert 0 <= batch["input_ids"].min() <= batch["input_ids"].max() < tokens.vocab_size
 
 
-def test_a_larger_vocabulary_gives_shorter_documents():
+def test_a_larger_vocabulary_of_pieces_gives_shorter_documents():
     sizes = [
-        len(TextTokenizer(vocab_size=size, min_frequency=1).fit(CORPUS).transform(CORPUS).ids)
+        len(TextTokenizer(model="bpe", vocab_size=size).fit(CORPUS).transform(CORPUS).ids)
         for size in (261, 350, 3000)
     ]
     assert sizes == sorted(set(sizes), reverse=True)
+
+
+def test_a_larger_vocabulary_of_words_leaves_fewer_out():
+    left_out = [
+        (tokens.ids >= tokens.vocab_size).mean()
+        for size in (261, 280, 3000)
+        for tokens in [TextTokenizer(vocab_size=size, min_frequency=1).fit_transform(CORPUS)]
+    ]
+    assert left_out == sorted(set(left_out), reverse=True)
+    assert left_out[-1] == 0
 
 
 def test_lower_case():
@@ -132,16 +153,9 @@ def test_lower_case():
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_no_character_of_any_script_is_lost(script, trained):
-    text = SCRIPTS[script]
-    assert restored(trained, text) == without_spaces(unicodedata.normalize("NFC", text))
-
-
-@pytest.mark.parametrize("script", SCRIPTS)
-@pytest.mark.parametrize("model", KINDS)
-def test_nor_of_a_script_never_seen(script, model):
+def test_pieces_lose_no_character_of_a_script_never_seen(script):
     others = [text for name, text in SCRIPTS.items() if name != script]
-    tokenizer = TextTokenizer(model=model).fit(others)
+    tokenizer = TextTokenizer(model="bpe").fit(others)
     text = SCRIPTS[script]
     expected = without_spaces(unicodedata.normalize("NFC", text)).lower()
     assert restored(tokenizer, text).lower() == expected
@@ -152,15 +166,62 @@ def test_nor_of_a_script_never_seen(script, model):
     st.text(st.one_of(st.sampled_from(CHARACTERS), st.characters(exclude_categories=["Cs", "Cn"])))
 )
 def test_nor_of_any_text(text):
-    tokenizer = _shared("word")
-    assert restored(tokenizer, text) == without_spaces(unicodedata.normalize("NFC", text))
+    assert restored(_shared("bpe"), text) == without_spaces(unicodedata.normalize("NFC", text))
 
 
 def test_twenty_languages_come_back():
     texts = read_rows("sib200_20langs", "train")[0][:2000]
-    tokenizer = TextTokenizer(lowercase=False, vocab_size=8000).fit(texts[:1000])
+    tokenizer = TextTokenizer(model="bpe", lowercase=False, vocab_size=8000).fit(texts[:1000])
     for text in texts:
         assert restored(tokenizer, text) == without_spaces(unicodedata.normalize("NFC", text))
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_every_word_of_a_script_never_seen_is_spelled(script):
+    others = [text for name, text in SCRIPTS.items() if name != script]
+    tokens = TextTokenizer().fit(others).transform([SCRIPTS[script]])
+    unknown = tokens.ids[tokens.ids >= tokens.vocab_size]
+    assert len(unknown)
+    assert tokens.special.unknown not in tokens.ids
+    assert (np.diff(tokens.spellings.indptr)[unknown] > 0).all()
+    assert tokens.spellings.shape[0] == tokens.ids.max() + 1
+
+
+def n_grams(word):
+    word = f" {unicodedata.normalize('NFD', word)} "
+    return {word[i : i + n] for n in range(3, 7) for i in range(len(word) - n + 1)} or {word}
+
+
+@pytest.mark.parametrize(
+    ("known", "new"),
+    [
+        ("running", "runner"),
+        ("\u00e9tude", "etudes"),
+        ("\ud55c\uad6d\uc5b4", "\ud55c\uad6d"),
+        ("a", "b"),
+    ],
+)
+def test_words_share_the_n_grams_that_they_have_in_common(known, new):
+    tokens = TextTokenizer().fit([known] * 2).transform([known, new])
+    first, second = (set(tokens.spellings[row].indices) for row in tokens)
+    assert (len(first), len(second)) == (len(n_grams(known)), len(n_grams(new)))
+    assert len(first & second) == len(n_grams(known) & n_grams(new))
+
+
+def test_a_word_that_comes_again_has_the_same_number():
+    tokens = TextTokenizer().fit(CORPUS).transform(["Quixotic, quixotic!", "quixotic"])
+    assert tokens[0][0] == tokens[0][2] == tokens[1][0] >= tokens.vocab_size
+
+
+def test_scripts_without_spaces_are_cut_at_each_sign():
+    tokenizer = TextTokenizer().fit(
+        ["\u65e5\u672c\u8a9e \u30c6\u30ad", "\u0e2a\u0e27\u0e31\u0e2a\u0e14\u0e35"] * 2
+    )
+    shown = [
+        tokenizer.decode(row)
+        for row in tokenizer.transform(["\u8a9e\u65e5x1\u30c6", "\u0e2a\u0e27\u0e31"])
+    ]
+    assert shown == ["\u8a9e \u65e5 [UNK] \u30c6", "\u0e2a \u0e27\u0e31"]
 
 
 def test_composed_and_decomposed_characters_are_the_same(trained):
@@ -216,7 +277,7 @@ def test_cutting_first_gives_the_same_tokens(texts, k, model):
     tokenizer = _shared(model)
     whole = tokenizer.transform(texts)
     cut = tokenizer.encode(texts, k)
-    assert [row.tolist() for row in cut] == [row[:k].tolist() for row in whole]
+    assert words_of(cut) == words_of(whole, k)
     assert (cut.vocab_size, cut.special) == (whole.vocab_size, whole.special)
 
 
@@ -228,7 +289,7 @@ def test_the_cut_may_go_through_anything(unit, model):
     whole = tokenizer.transform(texts)
     for k in range(1, 6):
         cut = tokenizer.encode(texts, k)
-        assert [row.tolist() for row in cut] == [row[:k].tolist() for row in whole]
+        assert words_of(cut) == words_of(whole, k)
 
 
 def test_marks_that_sort_themselves_across_a_cut():
@@ -236,7 +297,8 @@ def test_marks_that_sort_themselves_across_a_cut():
     text = "a" + "\u0301" * 500 + "\u0323 and so on"
     tokenizer = _shared("word")
     for k in (1, 2, 5, 20):
-        assert tokenizer.encode([text], k)[0].tolist() == ids_of(tokenizer, text)[:k]
+        whole = tokenizer.transform([text])
+        assert words_of(tokenizer.encode([text], k)) == words_of(whole, k)
 
 
 def test_real_text_cut_first(trec):
@@ -245,7 +307,7 @@ def test_real_text_cut_first(trec):
     whole = tokenizer.transform(train)
     for k in (1, 7, 64, 510):
         cut = tokenizer.encode(train, k)
-        assert [row.tolist() for row in cut] == [row[:k].tolist() for row in whole]
+        assert words_of(cut) == words_of(whole, k)
 
 
 @pytest.mark.parametrize("unit", ["a", "人", "word ", " ", "🎉", "a\u0301", "!?"])
@@ -253,7 +315,7 @@ def test_ten_million_characters_are_cut(unit):
     text = unit * (10_000_000 // len(unit))
     tokens = _shared("word").encode([text, "rain"], 100)
     assert tokens.lengths[0] == (0 if unit == " " else 100)
-    assert tokens[0].tolist() == _shared("word").transform([text[:20_000]])[0][:100].tolist()
+    assert words_of(tokens)[0] == words_of(_shared("word").transform([text[:20_000]]), 100)[0]
 
 
 # --- odd documents ----------------------------------------------------------------------
@@ -268,8 +330,8 @@ def test_odd_documents_have_tokens_or_none(trained):
 
 @pytest.mark.parametrize("model", KINDS)
 def test_a_corpus_without_a_word_can_be_learned(model):
-    tokenizer = TextTokenizer(model=model).fit(["", " "])
-    assert restored(tokenizer, "rain 人") == "rain人"
+    tokens = TextTokenizer(model=model).fit(["", " "]).transform(["rain 人", ""])
+    assert tokens.lengths.tolist() == [2 if model == "word" else 7, 0]
 
 
 @pytest.mark.parametrize("X", ["rain", ["rain", None], [["rain"]], []])
@@ -383,7 +445,7 @@ def test_a_ready_tokenizer_is_used_as_it_is(make):
     ready.no_padding()
     for row, text in enumerate(CORPUS):
         batch = windows.batch(np.array([row]))
-        ids, lengths = batch["ids"], batch["lengths"]
+        ids, lengths = batch["input_ids"], batch["lengths"]
         assert ids[0].tolist() == ready.encode(text).ids
         assert lengths[0] == ids.shape[1]
     whole = wrapped.transform(CORPUS)
@@ -398,7 +460,7 @@ def test_a_ready_tokenizer_is_used_as_it_is(make):
 def test_a_batch_of_a_ready_tokenizer_is_padded_inside_its_vocabulary(make):
     ready = make()
     tokens = TextTokenizer.from_tokenizer(ready).transform(["rain", "rain and cold"])
-    ids = Windows(tokens, 100, "truncate").batch(np.array([0, 1]))["ids"]
+    ids = Windows(tokens, 100, "truncate").batch(np.array([0, 1]))["input_ids"]
     assert 0 <= ids.min() <= ids.max() < ready.get_vocab_size()
 
 

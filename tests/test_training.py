@@ -30,16 +30,19 @@ class Recorder(Callback):
         self.batches[-1].append(batch)
 
     def on_grad_computed(self, net, named_parameters, **kwargs):
-        squares = [p.grad.square().sum() for _, p in named_parameters if p.grad is not None]
+        squares = [
+            p.grad.square().sum()
+            for _, p in named_parameters
+            if p.grad is not None and not p.grad.is_sparse
+        ]
         self.norms.append(torch.stack(squares).sum().sqrt().item())
         self.decay = {
-            id(parameter): group["weight_decay"]
+            id(parameter): group.get("weight_decay", 0)
             for group in net.optimizer_.param_groups
             for parameter in group["params"]
         }
         self.parameters = dict(net.module_.named_parameters())
-        group_eps = {id(p): g["eps"] for g in net.optimizer_.param_groups for p in g["params"]}
-        self.eps = {name: group_eps[id(p)] for name, p in self.parameters.items()}
+        self.group_rates = [group["lr"] for group in net.optimizer_.param_groups]
 
 
 def recorded(reviews, sample_weight=None, **parameters):
@@ -99,12 +102,10 @@ def test_only_the_matrices_of_dense_layers_decay(reviews):
     assert len(dense) == 4
 
 
-def test_pairs_of_words_that_ask_for_little_move_little(reviews):
+def test_tables_have_higher_rates(reviews):
     recorder, _ = recorded(reviews, max_epochs=1)
-    assert [name for name, eps in recorder.eps.items() if eps > 1e-6] == [
-        "encoder.embeddings.bigrams.table.weight",
-        "encoder.embeddings.bigrams.projection.weight",
-    ]
+    rates = np.array(recorder.group_rates) / recorder.rates[-1]
+    assert rates == pytest.approx([1, 1, 5, 15, 15])
 
 
 @pytest.mark.filterwarnings("error")
@@ -119,19 +120,22 @@ def test_a_callback_ends_the_training_without_a_warning(reviews):
 
 def test_every_document_is_seen_once_in_an_epoch(reviews):
     recorder, clf = recorded(reviews, max_epochs=3)
-    expected = clf.tokenizer_.transform(reviews[0])
-    expected = sorted(row.tolist() for row in expected)
+    tokens = clf.tokenizer_.transform(reviews[0])
+    assert tokens.ids.max() < tokens.vocab_size
+    expected = sorted(row.tolist() for row in tokens)
     for epoch in recorder.batches:
         seen = []
         for inputs, _ in epoch:
-            for ids, length in zip(inputs["ids"], inputs["lengths"], strict=True):
+            for ids, length in zip(inputs["input_ids"], inputs["lengths"], strict=True):
                 seen.append(ids[1 : length - 1].tolist())
         assert sorted(seen) == expected
 
 
 def test_the_order_changes_from_epoch_to_epoch(reviews):
     recorder, _ = recorded(reviews, max_epochs=2)
-    first, second = ([batch[0]["ids"].tolist() for batch in epoch] for epoch in recorder.batches)
+    first, second = (
+        [batch[0]["input_ids"].tolist() for batch in epoch] for epoch in recorder.batches
+    )
     assert first != second
 
 
@@ -172,11 +176,11 @@ def test_a_small_corpus_is_seen_often_and_a_large_one_gets_more_steps():
     sizes = [10, 100, 500, 5_000, 20_000, 100_000, 1_000_000]
     epochs = [epochs_for(size, 64, 2) for size in sizes]
     assert epochs == sorted(epochs, reverse=True)
-    assert epochs_for(50, 64, 500) <= 100
-    assert 3 <= epochs[-1] < epochs[0] <= 100
+    assert epochs_for(50, 64, 500) <= 60
+    assert 2 <= epochs[-1] < epochs[0] <= 60
     steps = [-(-size // 64) * n for size, n in zip(sizes, epochs, strict=True)]
     assert steps == sorted(steps)
-    assert steps[2] >= 400
+    assert steps[2] >= 240
 
 
 def test_many_classes_get_more_steps():

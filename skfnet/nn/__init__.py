@@ -3,7 +3,7 @@
 from .attention import AttentionMixer
 from .config import EncoderConfig
 from .encoder import Encoder
-from .heads import DocumentClassifier
+from .heads import DocumentClassifier, Ensemble
 from .mixing import (
     MIXERS,
     ComplexFourierMixer,
@@ -22,6 +22,7 @@ __all__ = [
     "DocumentClassifier",
     "Encoder",
     "EncoderConfig",
+    "Ensemble",
     "FourierMixer",
     "FractionalMixer",
     "HartleyMixer",

@@ -59,10 +59,15 @@ class EncoderConfig:
         Position embeddings.
     bigram_buckets : int, default=32768
         Rows of a second table of embeddings, into which each pair of neighbouring tokens is
-        hashed; what it gives is added to the second token. Their vectors have a quarter of
+        hashed; what it gives is added to the second token. Their vectors have half of
         `width`, and one dense layer widens them. 0 for no such table, as in the paper.
     bigram_dropout : float, default=0.5
         Share of the pairs left out in training.
+    subword_buckets : int, default=0
+        Rows of a table for the character n-grams of words, likewise; the encoder then needs to
+        be told the words' spelling. 0 for no such table, as in the paper.
+    subword_dropout : float, default=0.2
+        Share of the n-grams left out in training.
     activation : {"relu", "gelu"}, default="relu"
         Inside the feed-forward layers; "gelu" is the tanh approximation, as published.
     dropout : float, default=0.1
@@ -100,6 +105,8 @@ class EncoderConfig:
     positions: Literal["learned", "none"] = "learned"
     bigram_buckets: int = 32768
     bigram_dropout: float = 0.5
+    subword_buckets: int = 0
+    subword_dropout: float = 0.2
     activation: Literal["relu", "gelu"] = "relu"
     dropout: float = 0.1
     layer_norm_eps: float = 1e-12
@@ -107,7 +114,7 @@ class EncoderConfig:
     def __post_init__(self) -> None:
         for name in ("vocab_size", "width", "max_length", "n_types"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "an int >= 1")
-        for name in ("depth", "bigram_buckets", "attention_layers"):
+        for name in ("depth", "bigram_buckets", "subword_buckets", "attention_layers"):
             _require(getattr(self, name) >= 0, name, getattr(self, name), "an int >= 0")
         _require(
             self.attention_layers <= self.depth,
@@ -123,7 +130,7 @@ class EncoderConfig:
                 f"a divisor of width={self.width}",
             )
         _require(self.feedforward_size >= 1, "feedforward_width", self.feedforward_width, ">= 1")
-        for name in ("dropout", "bigram_dropout"):
+        for name in ("dropout", "bigram_dropout", "subword_dropout"):
             _require(0.0 <= getattr(self, name) < 1.0, name, getattr(self, name), "in [0, 1)")
         for name, choices in _CHOICES.items():
             value = getattr(self, name)

@@ -47,21 +47,26 @@ class Encoder(nn.Module):
         self.embeddings = Embeddings(config)
         self.blocks = nn.ModuleList(Block(config, mixer) for mixer in config.mixers)
         self.apply(_initialise)
-        if self.embeddings.bigrams is not None:
-            nn.init.zeros_(self.embeddings.bigrams.table.weight)
-            nn.init.orthogonal_(self.embeddings.bigrams.projection.weight)
 
-    def forward(self, ids: Tensor, lengths: Tensor, type_ids: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        input_ids: Tensor,
+        lengths: Tensor,
+        type_ids: Tensor | None = None,
+        **spelling: Tensor,
+    ) -> Tensor:
         """Encode a batch of rows.
 
         Parameters
         ----------
-        ids : Tensor of int, shape (batch, length)
+        input_ids : Tensor of int, shape (batch, length)
             Token ids; beyond a row's length anything below the vocabulary's size may stand.
         lengths : Tensor of int, shape (batch,)
             Number of tokens of each row.
         type_ids : Tensor of int, shape (batch, length), optional
             Segment of each token; all zero when None.
+        **spelling
+            With ``subword_buckets``, what :meth:`Subwords.forward` takes.
 
         Returns
         -------
@@ -69,14 +74,14 @@ class Encoder(nn.Module):
             Hidden states; with ``norm="pre"`` the plain sum of what the blocks added. Those
             beyond a row's length mean nothing.
         """
-        x = self.embeddings(ids, type_ids)
+        x = self.embeddings(input_ids, type_ids, **spelling)
         for block in self.blocks:
             x = block(x, lengths)
         return x
 
 
 class Embeddings(nn.Module):
-    """Word + position + type + bigram embeddings, then what the configuration asks for."""
+    """Word + position + type + bigram + subword embeddings, then what `config` asks for."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
@@ -86,13 +91,14 @@ class Embeddings(nn.Module):
         )
         self.types = nn.Embedding(config.n_types, config.width)
         self.bigrams = Bigrams(config) if config.bigram_buckets else None
+        self.subwords = Subwords(config) if config.subword_buckets else None
         self.norm = _layer_norm(config) if config.embedding_norm else nn.Identity()
         self.projection = (
             nn.Linear(config.width, config.width) if config.embedding_projection else nn.Identity()
         )
         self.dropout = Dropout(config.dropout)
 
-    def forward(self, ids: Tensor, type_ids: Tensor | None) -> Tensor:
+    def forward(self, ids: Tensor, type_ids: Tensor | None, **spelling: Tensor) -> Tensor:
         """Embed ids (batch, length) as (batch, length, width)."""
         x = self.words(ids)
         if self.positions is not None:
@@ -105,6 +111,8 @@ class Embeddings(nn.Module):
         x = x + (self.types.weight[0] if type_ids is None else self.types(type_ids))
         if self.bigrams is not None:
             x = x + self.bigrams(ids)
+        if self.subwords is not None:
+            x = x + self.subwords(**spelling)
         return self.dropout(self.projection(self.norm(x)))
 
 
@@ -122,11 +130,15 @@ class Bigrams(nn.Module):
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
-        # Narrow: a training step goes through the whole table, however few of its rows are read.
-        narrow = max(config.width // 4, 1)
+        narrow = max(config.width // 2, 1)
         self.table = nn.Embedding(config.bigram_buckets, narrow)
         self.projection = nn.Linear(narrow, config.width, bias=False)
         self.dropout = Dropout(config.bigram_dropout)
+
+    def initialise(self) -> None:
+        """Begin with no pair meaning anything."""
+        nn.init.zeros_(self.table.weight)
+        nn.init.orthogonal_(self.projection.weight)
 
     def forward(self, ids: Tensor) -> Tensor:
         """Give (batch, length, width): the pair that ends at each token, 0 at the first one."""
@@ -134,6 +146,53 @@ class Bigrams(nn.Module):
         vectors = self.table((mixed >> 15) % self.table.num_embeddings)
         kept = self.dropout(vectors.new_ones(*vectors.shape[:2], 1))
         return F.pad(self.projection(vectors * kept), (0, 0, 1, 0))
+
+
+class Subwords(nn.Module):
+    """A vector for each word out of those of its character n-grams, by hashing, as in fastText.
+
+    A rare word is known by its parts, and so is one that training never saw. Their sum is
+    divided by the square root of their number. In training n-grams are left out at random.
+
+    References
+    ----------
+    Bojanowski, Grave, Joulin and Mikolov, "Enriching Word Vectors with Subword Information",
+    arXiv 1607.04606.
+    """
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        narrow = max(config.width // 2, 1)
+        self.table = nn.EmbeddingBag(config.subword_buckets, narrow, mode="sum")
+        self.projection = nn.Linear(narrow, config.width, bias=False)
+        self.dropout = Dropout(config.subword_dropout)
+
+    def initialise(self) -> None:
+        """Begin with no n-gram meaning anything."""
+        nn.init.zeros_(self.table.weight)
+        nn.init.orthogonal_(self.projection.weight)
+
+    def forward(self, subwords: Tensor, starts: Tensor, spelled: Tensor) -> Tensor:
+        """Give the vectors of the words of a batch.
+
+        Parameters
+        ----------
+        subwords : Tensor of int, shape (n,)
+            Buckets of the n-grams of the batch's different words, word after word.
+        starts : Tensor of int, shape (n_words,)
+            Where each word's begin.
+        spelled : Tensor of int, shape (batch, length)
+            Which of these words stands where.
+
+        Returns
+        -------
+        Tensor of shape (batch, length, width)
+        """
+        sizes = torch.diff(starts, append=starts.new_tensor([len(subwords)]))
+        shares = sizes.clamp(min=1).to(self.table.weight.dtype).rsqrt()
+        shares = self.dropout(shares.repeat_interleave(sizes, output_size=len(subwords)))
+        words = self.table(subwords, starts, per_sample_weights=shares)
+        return F.embedding(spelled, self.projection(words))
 
 
 class Block(nn.Module):
@@ -192,7 +251,7 @@ def _initialise(module: nn.Module) -> None:
 
     A mixer's own `initialise` comes after that of the layers in it.
     """
-    if isinstance(module, nn.Linear | nn.Embedding):
+    if isinstance(module, nn.Linear | nn.Embedding | nn.EmbeddingBag):
         nn.init.normal_(module.weight, std=_INITIAL_SD)
     if isinstance(module, nn.Linear) and module.bias is not None:
         nn.init.zeros_(module.bias)

@@ -12,7 +12,7 @@ from .dropout import Dropout
 from .encoder import Encoder
 from .ragged import beyond, without_padding
 
-__all__ = ["POOLINGS", "DocumentClassifier"]
+__all__ = ["POOLINGS", "DocumentClassifier", "Ensemble"]
 
 
 class MeanPooling(nn.Module):
@@ -100,31 +100,39 @@ class DocumentClassifier(nn.Module):
         nn.init.normal_(self.output.weight, std=0.02)
         nn.init.zeros_(self.output.bias)
 
-    def embed(self, ids: Tensor, lengths: Tensor, type_ids: Tensor | None = None) -> Tensor:
+    def embed(
+        self, input_ids: Tensor, lengths: Tensor, type_ids: Tensor | None = None, **spelling: Tensor
+    ) -> Tensor:
         """Give one vector a document.
 
         Parameters
         ----------
-        ids : Tensor of int, shape (batch, length)
+        input_ids : Tensor of int, shape (batch, length)
             Token ids.
         lengths : Tensor of int, shape (batch,)
             Number of tokens of each row, at least one.
         type_ids : Tensor of int, shape (batch, length), optional
             Segment of each token; all zero when None.
+        **spelling
+            As in :meth:`Encoder.forward`.
 
         Returns
         -------
         Tensor of shape (batch, width)
             The pooled hidden states; with ``norm="pre"`` after a LayerNorm.
         """
-        return self.norm(self.pooling(self.encoder(ids, lengths, type_ids), lengths))
+        return self.norm(
+            self.pooling(self.encoder(input_ids, lengths, type_ids, **spelling), lengths)
+        )
 
-    def forward(self, ids: Tensor, lengths: Tensor, type_ids: Tensor | None = None) -> Tensor:
+    def forward(
+        self, input_ids: Tensor, lengths: Tensor, type_ids: Tensor | None = None, **spelling: Tensor
+    ) -> Tensor:
         """Classify a batch of rows.
 
         Parameters
         ----------
-        ids, lengths, type_ids
+        input_ids, lengths, type_ids, **spelling
             As in :meth:`embed`.
 
         Returns
@@ -132,4 +140,48 @@ class DocumentClassifier(nn.Module):
         Tensor of shape (batch, n_classes)
             Logits.
         """
-        return self.output(self.dropout(self.embed(ids, lengths, type_ids)))
+        return self.output(self.dropout(self.embed(input_ids, lengths, type_ids, **spelling)))
+
+
+class Ensemble(nn.Module):
+    """Models of one shape that begin differently and see the same batches.
+
+    Each learns by itself. What they agree on is what the documents say; what each of them has
+    learned by heart, the others do not share.
+
+    Parameters
+    ----------
+    config : EncoderConfig
+        Sizes and choices of each encoder.
+    n_classes : int
+        Number of outputs.
+    pooling : {"mean", "max", "cls"}, default="mean"
+        As in :class:`DocumentClassifier`.
+    n_members : int, default=1
+        Number of models.
+
+    References
+    ----------
+    Lakshminarayanan, Pritzel and Blundell, "Simple and Scalable Predictive Uncertainty
+    Estimation using Deep Ensembles", arXiv 1612.01474.
+    """
+
+    def __init__(
+        self, config: EncoderConfig, n_classes: int, pooling: str = "mean", n_members: int = 1
+    ) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(
+            DocumentClassifier(config, n_classes, pooling) for _ in range(n_members)
+        )
+
+    def forward(self, **batch: Tensor) -> Tensor:
+        """Give each member's outputs, shape (batch, n_members, n_classes)."""
+        return torch.stack([member(**batch) for member in self.members], dim=1)
+
+    def predict(self, **batch: Tensor) -> Tensor:
+        """Give the mean of the members' outputs, shape (batch, n_classes)."""
+        return self(**batch).mean(dim=1)
+
+    def embed(self, **batch: Tensor) -> Tensor:
+        """Give the members' document vectors, one after the other, (batch, n_members * width)."""
+        return torch.cat([member.embed(**batch) for member in self.members], dim=1)

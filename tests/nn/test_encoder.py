@@ -276,3 +276,40 @@ def _our_name(name):
     ):
         name = name.replace(theirs, ours)
     return name
+
+
+def test_a_word_is_the_sum_of_its_n_grams_by_the_root_of_their_number():
+    config = EncoderConfig(vocab_size=9, width=6, subword_buckets=11)
+    subwords = build(Encoder(config).embeddings.subwords)
+    words = [[3, 10, 0], [], [7], [3, 3, 3, 5]]
+    spelled = np.array([[0, 1, 2], [3, 3, 0]])
+    flat = torch.tensor([bucket for word in words for bucket in word])
+    starts = torch.tensor(np.cumsum([0, *map(len, words)])[:-1])
+    found = subwords(flat, starts, torch.tensor(spelled)).detach().numpy()
+    table = subwords.table.weight.detach().double().numpy()
+    projection = subwords.projection.weight.detach().double().numpy()
+    for place, word in np.ndenumerate(spelled):
+        buckets = words[word]
+        expected = sum((table[b] for b in buckets), np.zeros(3)) / np.sqrt(max(len(buckets), 1))
+        np.testing.assert_allclose(found[place], projection @ expected, rtol=1e-5, atol=1e-6)
+
+
+def test_the_spelling_of_words_reaches_the_hidden_states():
+    config = EncoderConfig(vocab_size=9, width=6, depth=1, subword_buckets=11)
+    encoder = build(Encoder(config))
+    ids, lengths = torch.tensor([[1, 2]]), torch.tensor([2])
+    spelling = {"starts": torch.tensor([0, 1]), "spelled": torch.tensor([[0, 1]])}
+    one, other = (
+        encoder(ids, lengths, subwords=torch.tensor(buckets), **spelling)
+        for buckets in ([4, 5], [4, 6])
+    )
+    assert not torch.allclose(one, other, atol=1e-3)
+
+
+def test_n_grams_are_left_out_in_training_alone():
+    config = EncoderConfig(vocab_size=9, width=6, subword_buckets=11, subword_dropout=0.5)
+    subwords = build(Encoder(config).embeddings.subwords)
+    batch = torch.arange(11), torch.tensor([0]), torch.tensor([[0]])
+    assert torch.equal(subwords(*batch), subwords(*batch))
+    subwords.train()
+    assert not torch.equal(subwords(*batch), subwords(*batch))

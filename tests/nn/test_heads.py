@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from skfnet.nn import DocumentClassifier, EncoderConfig
+from skfnet.nn import DocumentClassifier, EncoderConfig, Ensemble
 from skfnet.nn.heads import POOLINGS
 
 LENGTHS = [4, 1, 3]
@@ -67,3 +67,15 @@ def test_dropout_before_the_head_is_on_in_training_alone():
 def test_an_unknown_pooling_is_named_with_those_there_are():
     with pytest.raises(ValueError, match=r"Unknown pooling 'sum'.*cls.*max.*mean"):
         DocumentClassifier(EncoderConfig(vocab_size=10), 2, "sum")
+
+
+def test_an_ensemble_answers_with_the_mean_of_its_members():
+    model = Ensemble(EncoderConfig(vocab_size=30, width=8), 5, "max", n_members=3).eval()
+    batch = {"input_ids": torch.randint(30, (4, 7)), "lengths": torch.tensor([7, 2, 5, 1])}
+    each = [member(**batch) for member in model.members]
+    assert not torch.allclose(each[0], each[1], atol=1e-4)  # they begin differently
+    torch.testing.assert_close(model(**batch), torch.stack(each, dim=1))
+    torch.testing.assert_close(model.predict(**batch), sum(each) / 3)
+    vectors = model.embed(**batch)
+    assert vectors.shape == (4, 24)
+    torch.testing.assert_close(vectors[:, 8:16], model.members[1].embed(**batch))

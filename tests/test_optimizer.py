@@ -1,0 +1,112 @@
+"""The optimizer: dense layers as AdamW moves them, tables row by row."""
+
+import numpy as np
+import pytest
+import torch
+from samples import small_classifier
+
+from skfnet.nn import EncoderConfig, Ensemble
+from skfnet.optimizer import TextAdam
+
+CONFIG = EncoderConfig(vocab_size=40, width=8, depth=1, bigram_buckets=64, subword_buckets=64)
+BATCH = {
+    "input_ids": torch.tensor([[5, 6, 7], [6, 6, 0]]),
+    "lengths": torch.tensor([3, 2]),
+    "subwords": torch.tensor([1, 2, 3, 9]),
+    "starts": torch.tensor([0, 2, 3]),
+    "spelled": torch.tensor([[0, 1, 2], [1, 1, 0]]),
+}
+
+
+def model(seed=0):
+    torch.manual_seed(seed)
+    return Ensemble(CONFIG, 2).eval()
+
+
+def loss_of(net, **changes):
+    return net.predict(**(BATCH | changes)).square().sum()
+
+
+def step(net, optimizer, **changes):
+    optimizer.zero_grad()
+    loss_of(net, **changes).backward()
+    optimizer.step()
+
+
+def tables(net):
+    embeddings = net.members[0].encoder.embeddings
+    return embeddings.words, embeddings.bigrams.table, embeddings.subwords.table
+
+
+def test_rows_that_no_batch_reads_stay_as_they_are():
+    net = model()
+    before = [table.weight.detach().clone() for table in tables(net)]
+    optimizer = TextAdam(net, 0.01, 0.1, sparse=True)
+    step(net, optimizer)
+    step(net, optimizer, input_ids=torch.tensor([[8, 8, 8], [8, 8, 8]]))
+    moved = [
+        (table.weight != old).any(dim=1).nonzero().flatten().tolist()
+        for table, old in zip(tables(net), before, strict=True)
+    ]
+    assert moved[0] == [5, 6, 7, 8]
+    assert 1 <= len(moved[1]) <= 4
+    assert moved[2] == [1, 2, 3, 9]
+
+
+def test_a_row_moves_as_sparse_adam_defines():
+    """Adam's formula on the row's own gradients, at the steps that read it (Kingma and Ba)."""
+    net = model()
+    words, rate, (b1, b2) = tables(net)[0].weight, 5 * 0.01, (0.9, 0.98)
+    optimizer = TextAdam(net, 0.01, 0.0, sparse=True)
+    row, m, v = words[7].detach().double().numpy().copy(), 0.0, 0.0
+    for t, read in enumerate([True, False, True], start=1):
+        ids = BATCH["input_ids"] if read else torch.tensor([[5, 6, 5], [6, 6, 0]])
+        optimizer.zero_grad()
+        loss_of(net, input_ids=ids).backward()
+        if read:
+            gradient = words.grad.to_dense()[7].double().numpy()
+            m, v = b1 * m + (1 - b1) * gradient, b2 * v + (1 - b2) * gradient**2
+            row -= rate * (m / (1 - b1**t)) / (np.sqrt(v / (1 - b2**t)) + 1e-8)
+        optimizer.step()
+        assert words[7].detach().numpy() == pytest.approx(row, rel=1e-3, abs=1e-5)
+
+
+def test_dense_layers_move_as_with_adamw():
+    ours, reference = model(), model()
+    optimizer = TextAdam(ours, 0.01, 0.1, sparse=True)
+    dense = [p for n, p in reference.named_parameters() if "embeddings" not in n and p.ndim == 2]
+    adamw = torch.optim.AdamW(dense, 0.01, (0.9, 0.98), weight_decay=0.1)
+    step(ours, optimizer)
+    adamw.zero_grad()
+    loss_of(reference).backward()
+    adamw.step()
+    moved = [p for n, p in ours.named_parameters() if "embeddings" not in n and p.ndim == 2]
+    assert len(dense) == 3
+    for one, other in zip(moved, dense, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-7)
+
+
+def test_without_sparse_gradients_a_first_step_is_the_same():
+    nets = [model(), model()]
+    for net, sparse in zip(nets, (True, False), strict=True):
+        step(net, TextAdam(net, 0.01, 0.1, sparse=sparse))
+    for one, other in zip(*(net.parameters() for net in nets), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_rates_are_set_together():
+    optimizer = TextAdam(model(), 0.01, 0.1, sparse=True)
+    optimizer.set_rate(0.1)
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx(
+        [0.1, 0.1, 0.5, 1.5, 1.5]
+    )
+
+
+def test_every_weight_learns(reviews):
+    texts, topics, _, _ = reviews
+    clf = small_classifier(n_encoders=2, pooling="cls")
+    clf.partial_fit(texts, topics, classes=np.unique(topics))
+    before = {name: p.detach().clone() for name, p in clf._model.named_parameters()}
+    clf.partial_fit(texts, topics)
+    still = [n for n, p in clf._model.named_parameters() if torch.equal(p, before[n])]
+    assert still == []
