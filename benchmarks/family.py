@@ -103,6 +103,7 @@ def measure(folder: Path, settings: dict[str, Any]) -> dict[str, float]:
         tokenizer=TextTokenizer(min_frequency=1) if name in GENERATED else None,
         depth=settings["depth"],
         width=settings["width"],
+        n_encoders=1,
         max_epochs=settings["epochs"] or "auto",
         max_length=3072 if name == "listops_full" else 512,
         random_state=settings["seed"],

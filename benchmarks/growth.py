@@ -60,7 +60,9 @@ def measure(kind: str, mixer: str, size: int, threads: int) -> dict[str, float]:
     few, labels, parameters = corpus(kind, 64)
     FNetClassifier(max_epochs=1, width=16, **parameters).fit(few, labels)  # loads libraries
     documents, labels, parameters = corpus(kind, size)
-    clf = FNetClassifier(mixer=mixer, max_epochs=1, random_state=0, device="cpu", **parameters)
+    clf = FNetClassifier(
+        mixer=mixer, n_encoders=1, max_epochs=1, random_state=0, device="cpu", **parameters
+    )
     begin = time.perf_counter()
     clf.fit(documents, labels)
     fitted = time.perf_counter()

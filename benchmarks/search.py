@@ -69,7 +69,7 @@ def measure(way: str, folder: Path, settings: dict[str, Any]) -> dict[str, float
     counts = count_calls(TextTokenizer)
     texts, labels, _, _ = load(folder, "ag_news", "validation", limit=settings["rows"])
     folds = StratifiedKFold(FOLDS)
-    clf = FNetClassifier(max_epochs=EPOCHS, random_state=0, device="cpu")
+    clf = FNetClassifier(n_encoders=1, max_epochs=EPOCHS, random_state=0, device="cpu")
     clf.fit(texts[:200], labels[:200])  # libraries are loaded
     counts.update(vocabularies=0, documents=0)
     if way == "parts":

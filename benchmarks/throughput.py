@@ -117,7 +117,7 @@ class Clock(Callback):
         self.sizes: list[tuple[int, int, int]] = []
 
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
-        self.model = net.module_
+        (self.model,) = net.module_.members
 
     def on_batch_begin(self, net: Any, **kwargs: Any) -> None:
         self.begins.append(time.perf_counter())
@@ -194,6 +194,7 @@ def fit(
     model = FNetClassifier(
         depth=settings["depth"],
         width=settings["width"],
+        n_encoders=1,
         batch_size=settings["batch_size"],
         random_state=settings["repeat"],
         device="cpu",

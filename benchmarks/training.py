@@ -90,6 +90,7 @@ def train_skfnet(side: str, texts: list[str], labels: list[str], settings: dict[
         max_length=settings["max_length"],
         depth=settings["depth"],
         width=settings["width"],
+        n_encoders=1,
         batch_size=settings["batch_size"],
         learning_rate=LEARNING_RATE,
         dropout=DROPOUT,
