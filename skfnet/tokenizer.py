@@ -395,7 +395,9 @@ class TextTokenizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
         if "tokenizer_" in state:
-            state = {**state, "tokenizer_": state["tokenizer_"].to_str()}
+            # The spelling follows from the vocabulary.
+            spelled = state["spellings_"] is not None
+            state = {**state, "tokenizer_": state["tokenizer_"].to_str(), "spellings_": spelled}
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -403,6 +405,8 @@ class TextTokenizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
             tokenizer = tokenizers.Tokenizer.from_str(state["tokenizer_"])
             state = {**state, "tokenizer_": tokenizer}
         super().__setstate__(state)
+        if "spellings_" in state:
+            self.spellings_ = self._spelled() if state["spellings_"] else None
 
 
 def _beginning(text: str, size: int) -> str:

@@ -456,7 +456,7 @@ def test_weight_nought_is_no_row(parameters, reviews):
     )
     assert same_bits(clf, without, others)
     assert "nothing" not in clf.classes_
-    assert clf.tokenizer_.transform(["altogether"]).lengths[0] > 1
+    assert clf.tokenizer_.transform(["altogether"]).ids[0] >= clf.tokenizer_.n_ids_
 
 
 # --- early stopping, going on -----------------------------------------------------------
@@ -488,7 +488,7 @@ def test_early_stopping_holds_out_a_stratified_part(reviews):
 
 
 # With no right labels the first epoch is the best, in the warm-up; with half of them, a later one.
-@pytest.mark.parametrize(("wrong", "max_epochs"), [(1.0, 100), (0.4, 40)])
+@pytest.mark.parametrize(("wrong", "max_epochs"), [(1.0, 100), (0.4, 20)])
 def test_early_stopping_restores_the_best_weights(wrong, max_epochs, reviews):
     texts, topics, _, _ = reviews
     chance = np.random.default_rng(0)
@@ -856,7 +856,7 @@ def test_mean_averages_the_logits_of_windows(n_classes, reviews):
     tokens = clf.tokenizer_.transform(texts)
     for row, ids in enumerate(tokens):
         pieces = [ids[i : i + 10].tolist() for i in range(0, len(ids), 10)]  # [CLS] 10 [SEP]
-        windows = TokenArray.from_rows(pieces, tokens.vocab_size, tokens.special)
+        windows = TokenArray.from_rows(pieces, tokens.vocab_size, tokens.special, tokens.spellings)
         for method in ("decision_function", "transform"):
             expected = getattr(clf, method)(windows).mean(axis=0)
             got = getattr(clf, method)([texts[row]])[0]
@@ -942,7 +942,7 @@ def test_tokens_give_what_texts_give(reviews, fitted):
     with pytest.raises(ValueError, match="fitted on tokens.*TextTokenizer"):
         clf.predict(others)
     with pytest.raises(ValueError, match="vocabulary"):
-        clf.predict(TextTokenizer(vocab_size=270).fit_transform(texts))
+        clf.predict(TextTokenizer(vocab_size=261).fit_transform(["rain"]))
     with pytest.raises(ValueError, match="0 sample"):
         clf.predict(tokenizer.transform(others)[:0])
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
@@ -961,6 +961,7 @@ OUT_OF_RANGE = {
     "mixer": [("wavelets", "'fourier'"), (None, "'fourier'")],
     "attention_layers": [(-1, r"\[0, inf\)"), (3, r"\[0, depth=\d\]")],
     "attention_layout": [("under", "'bottom'")],
+    "n_encoders": [(0, r"\[1, inf\)"), (1.5, r"\[1, inf\)")],
     "dropout": [(1.0, r"\[0(\.0)?, 1(\.0)?\)"), (-0.1, r"\[0"), (float("nan"), r"\[0")],
     "pooling": [("sum", "'mean'")],
     "max_epochs": [(0, r"\[1, inf\)"), ("many", "'auto'"), (2.5, "'auto'"), (None, "'auto'")],

@@ -18,7 +18,7 @@ from samples import Shift, small_classifier
 from skops import io as skops_io
 
 from skfnet import FNetClassifier, TextTokenizer
-from skfnet.nn import MIXERS, DocumentClassifier, EncoderConfig
+from skfnet.nn import MIXERS, EncoderConfig, Ensemble
 from skfnet.persistence import pack_model, unpack_model
 
 IN_A_NEW_PROCESS = """
@@ -198,7 +198,7 @@ def test_a_ready_tokenizer_comes_along(reviews):
 
 def test_a_model_packs_into_json_and_arrays():
     config = EncoderConfig(vocab_size=20, width=6, depth=2, mixing_gain=0.7, activation="relu")
-    model = DocumentClassifier(config, 3, "cls").eval()
+    model = Ensemble(config, 3, "cls", n_members=2).eval()
     packed = pack_model(model)
     assert isinstance(json.loads(packed["shape"]), dict)
     assert all(type(array) is np.ndarray for array in packed["weights"].values())
@@ -206,8 +206,8 @@ def test_a_model_packs_into_json_and_arrays():
     twin = unpack_model(packed)
     assert torch.equal(torch.get_rng_state(), state)
     assert not twin.training
-    ids, lengths = torch.randint(20, (4, 9)), torch.tensor([9, 1, 4, 9])
-    expected = model(ids, lengths)
-    assert torch.equal(twin(ids, lengths), expected)
-    packed["weights"]["output.weight"][:] = 0  # the twin has weights of its own
-    assert torch.equal(twin(ids, lengths), expected)
+    batch = {"input_ids": torch.randint(20, (4, 9)), "lengths": torch.tensor([9, 1, 4, 9])}
+    expected = model(**batch)
+    assert torch.equal(twin(**batch), expected)
+    packed["weights"]["members.1.output.weight"][:] = 0  # the twin has weights of its own
+    assert torch.equal(twin(**batch), expected)
