@@ -80,8 +80,8 @@ class FNetClassifier(ClassifierMixin, TextEstimator):
         64.
     learning_rate : float, default=4e-3
         Peak of the dense layers' rate, which rises linearly over the first tenth of the steps
-        and then falls linearly to 0. Embeddings of words have 5 times this rate, those of pairs
-        and n-grams 15 times.
+        and then falls linearly to 0. Embeddings of words have 15 times this rate, those of pairs
+        and n-grams 40 times.
     weight_decay : float, default=0.01
         Decoupled weight decay of the dense layers.
     label_smoothing : float, default=0.05

@@ -105,7 +105,7 @@ def test_only_the_matrices_of_dense_layers_decay(reviews):
 def test_tables_have_higher_rates(reviews):
     recorder, _ = recorded(reviews, max_epochs=1)
     rates = np.array(recorder.group_rates) / recorder.rates[-1]
-    assert rates == pytest.approx([1, 1, 5, 15, 15])
+    assert rates == pytest.approx([1, 1, 15, 40, 40])
 
 
 @pytest.mark.filterwarnings("error")
