@@ -50,7 +50,10 @@ def check_indicator(y: Any) -> np.ndarray:
         If it holds anything else than 0 and 1; the row is named.
     """
     matrix = y.toarray() if sp.issparse(y) else np.asarray(y)
-    right = np.vectorize(_is_nought_or_one, otypes=[bool])(matrix)
+    if matrix.dtype.kind in "biuf":
+        right = (matrix == 0) | (matrix == 1)
+    else:  # what may hold pandas.NA, which compares to neither
+        right = np.vectorize(_is_nought_or_one, otypes=[bool])(matrix)
     wrong = np.argwhere(~right)
     if len(wrong):
         row, column = wrong[0]

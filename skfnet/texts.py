@@ -96,8 +96,7 @@ def _columns(frame: Any) -> Iterable[Any]:
             "A DataFrame with one text column, or two of pairs of texts, expected, got "
             f"{frame.shape[1]} columns ({names}). Pass the column: X[name], or two: X[[a, b]]."
         )
-    columns = [frame[name] for name in frame.columns]
-    return columns[0] if len(columns) == 1 else zip(*columns, strict=True)
+    return _rows_of_array(frame.to_numpy())  # by place: two columns may have one name
 
 
 def _rows_of_array(array: np.ndarray) -> Iterable[Any]:

@@ -1121,10 +1121,15 @@ def mixed_reviews(n, seed):
     return [about(row) for row in y], y
 
 
+def classifier_of_mixed(**changes):
+    """Give an unfitted classifier that reads mixed reviews whole."""
+    return small_classifier(max_length=256, **changes)
+
+
 @pytest.fixture(scope="module")
 def multilabel():
     texts, y = mixed_reviews(150, 0)
-    return small_classifier(max_epochs=25).fit(texts, y)
+    return classifier_of_mixed(max_epochs=25).fit(texts, y)
 
 
 def test_several_labels_a_document(multilabel):
@@ -1148,14 +1153,14 @@ def test_several_labels_a_document(multilabel):
 @pytest.mark.parametrize("container", [sp.csr_matrix, pd.DataFrame, np.ndarray.tolist])
 def test_any_indicator_is_the_same_indicator(multilabel, container):
     texts, y = mixed_reviews(150, 0)
-    again = small_classifier(max_epochs=25).fit(texts, container(y))
+    again = classifier_of_mixed(max_epochs=25).fit(texts, container(y))
     np.testing.assert_array_equal(again.predict_proba(texts), multilabel.predict_proba(texts))
 
 
 def test_several_labels_in_searches():
     texts, y = mixed_reviews(120, 0)
     search = GridSearchCV(
-        small_classifier(max_epochs=10),
+        classifier_of_mixed(max_epochs=10),
         {"width": [8, 16]},
         cv=2,
         scoring=["f1_micro", "roc_auc"],
@@ -1163,15 +1168,15 @@ def test_several_labels_in_searches():
         error_score="raise",
     )
     assert search.fit(texts, y).best_score_ > 0.5
-    predicted = cross_val_predict(small_classifier(), texts, y, cv=2, method="predict_proba")
+    predicted = cross_val_predict(classifier_of_mixed(), texts, y, cv=2, method="predict_proba")
     assert predicted.shape == y.shape
 
 
 def test_several_labels_and_early_stopping_and_a_stream():
     texts, y = mixed_reviews(120, 0)
-    clf = small_classifier(early_stopping=True, max_epochs=8).fit(texts, y)
+    clf = classifier_of_mixed(early_stopping=True, max_epochs=8).fit(texts, y)
     assert "valid_accuracy" in clf.history_[-1]
-    stream = small_classifier()
+    stream = classifier_of_mixed()
     for _ in range(10):
         stream.partial_fit(texts, y)
     assert f1_score(y, stream.predict(texts), average="micro") > 0.8
@@ -1186,9 +1191,9 @@ def test_what_is_no_indicator_is_refused():
     wrong = y.copy()
     wrong[4, 1] = 2
     with pytest.raises(ValueError, match="Row 4 of y holds 2 in column 1"):
-        small_classifier().fit(texts, wrong)
+        classifier_of_mixed().fit(texts, wrong)
     with pytest.raises(ValueError, match="class_weight is for one label"):
-        small_classifier(class_weight="balanced").fit(texts, y)
+        classifier_of_mixed(class_weight="balanced").fit(texts, y)
 
 
 def test_emotions_of_real_messages():

@@ -104,9 +104,10 @@ def test_errors_name_the_row_and_what_to_do(X, error, message):
         np.array([TEXTS, TEXTS[::-1]], dtype=object).T,
         pd.DataFrame({"title": TEXTS, "body": TEXTS[::-1]}),
         pl.DataFrame({"title": TEXTS, "body": TEXTS[::-1]}),
+        pd.DataFrame(list(zip(TEXTS, TEXTS[::-1], strict=True)), columns=["text", "text"]),
         [(a.encode(), b) for a, b in zip(TEXTS, TEXTS[::-1], strict=True)],
     ],
-    ids=["tuples", "generator", "U-array", "object array", "pandas", "polars", "bytes"],
+    ids=["tuples", "generator", "U-array", "object array", "pandas", "polars", "one name", "bytes"],
 )
 def test_pairs_of_texts(X):
     documents = check_documents(X)
