@@ -139,9 +139,9 @@ def demo(args: argparse.Namespace) -> None:
     linear = make_pipeline(
         TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), LogisticRegression(C=10)
     )
-    args.max_length, args.max_epochs = args.max_length or 128, args.max_epochs or 5  # for speed
+    args.max_length = args.max_length or 128  # for speed
     warnings.filterwarnings("ignore", message=".*longer than max_length")
-    print(f"FNetClassifier reads the first {args.max_length} tokens, {args.max_epochs} times.")
+    print(f"FNetClassifier reads the first {args.max_length} tokens.")
     models = {"FNetClassifier": _new_classifier(args), "TF-IDF + LogisticRegression": linear}
     results = []
     for name, model in models.items():

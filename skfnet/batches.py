@@ -230,7 +230,10 @@ class Windows:
     def batch(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Give a batch's ids, padded, and lengths, by name; of pairs also their type ids.
 
-        Where words have spellings, also those of the batch's different words.
+        Where words have spellings, also those of the batch's different words. Type ids are the
+        paper's, 0 in the first text and 1 in the second, and 2 more for a token that the other
+        text has, too: without it an encoder would have to learn of each word that it equals
+        itself.
 
         Parameters
         ----------
@@ -251,9 +254,10 @@ class Windows:
         end = _write(ids, end, special.suffix)
         batch = {"input_ids": ids, "lengths": lengths}
         if self.tokens.firsts is not None:
-            batch["type_ids"] = (np.arange(ids.shape[1]) >= end[:, None]).astype(np.int64)
+            second = np.arange(ids.shape[1]) >= end[:, None]
             end = self._write_text(ids, end, self._second_starts[rows], self._second_sizes[rows])
             _write(ids, end, special.suffix)
+            batch["type_ids"] = second + 2 * _in_both(ids, second, special)
         if self.tokens.spellings is not None:
             words, spelled = np.unique(ids, return_inverse=True)
             found = self.tokens.spellings[words]
@@ -303,6 +307,14 @@ def _cut_longer(pairs: TokenArray, room: int) -> tuple[np.ndarray, np.ndarray]:
     half = room // 2
     left_of_first = np.minimum(firsts, np.maximum(room - half, room - seconds))
     return left_of_first, np.minimum(seconds, room - left_of_first)
+
+
+def _in_both(ids: np.ndarray, second: np.ndarray, special: SpecialTokens) -> np.ndarray:
+    """Say of each token of each row whether it stands in both of the row's texts."""
+    text = ~np.isin(ids, [special.pad, *special.prefix, *special.suffix])
+    of_row = np.arange(len(ids))[:, None] * (int(ids.max()) + 1) + ids
+    in_first, in_second = (np.isin(of_row, of_row[text & part]) for part in (~second, second))
+    return text & in_first & in_second
 
 
 def by_length(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:

@@ -66,7 +66,7 @@ def test_pairs_of_texts_are_read_with_their_order():
     np.testing.assert_array_equal(clf.predict_proba(frame), expected)
     np.testing.assert_array_equal(clf.predict_proba(clf.tokenizer_.transform(frame)), expected)
     turned = clf.predict_proba([(b, a) for a, b in QUESTIONS])
-    assert np.abs(turned - expected).max() > 0.001
+    assert np.abs(turned - expected).max() > 0.01
     alone = np.concatenate([clf.predict_proba([pair]) for pair in QUESTIONS[:16]])
     np.testing.assert_allclose(alone, expected[:16], atol=1e-5)
 

@@ -144,4 +144,4 @@ def test_similarity_of_real_pairs():
     scores = np.array(scores, dtype=float)
     reg = FNetRegressor(max_epochs=3, random_state=0, device="cpu")
     predicted = reg.fit(pairs[:3000], scores[:3000]).predict(pairs[3000:])
-    assert np.corrcoef(predicted, scores[3000:])[0, 1] > 0.2
+    assert np.corrcoef(predicted, scores[3000:])[0, 1] > 0.6

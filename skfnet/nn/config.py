@@ -30,8 +30,9 @@ class EncoderConfig:
         Inner size of the feed-forward layers; ``4 * width`` when None.
     max_length : int, default=512
         Longest row, in tokens; the size of the position table.
-    n_types : int, default=2
-        Number of segment types (first and second text of a pair).
+    n_types : int, default=4
+        Number of token types: in the first or second text of a pair, and whether the other text
+        has the token, too.
     mixer : str or callable, default="fourier"
         Name of the token mixer, a key of :data:`skfnet.nn.MIXERS`; or a class or function that is
         called with the configuration and gives a module to be called as ``mixer(x, lengths)``.
@@ -92,7 +93,7 @@ class EncoderConfig:
     depth: int = 2
     feedforward_width: int | None = None
     max_length: int = 512
-    n_types: int = 2
+    n_types: int = 4
     mixer: str | Callable[[EncoderConfig], Any] = "fourier"
     attention_layers: int = 0
     attention_layout: Literal["top", "bottom", "middle", "mixed"] = "top"
@@ -166,8 +167,8 @@ class EncoderConfig:
         """Give FNet-Base, with the choices that the published weights were trained with.
 
         12 blocks of width 768: 83 million weights with the paper's vocabulary. Post-norm blocks,
-        unnormalised transform, LayerNorm and projection after the embeddings, four segment types,
-        learned positions, no gain, no bigrams.
+        unnormalised transform, LayerNorm and projection after the embeddings, learned
+        positions, no gain, no bigrams.
 
         Parameters
         ----------
@@ -189,7 +190,6 @@ class EncoderConfig:
             "depth": 12,
             "feedforward_width": None,
             "max_length": 512,
-            "n_types": 4,
             "transform_scale": "none",
             "mixing_gain": None,
             "norm": "post",

@@ -103,7 +103,9 @@ class TokenizerOnNumbers(NumbersAsText, TextTokenizer):
         return ("abcdefghijklmnopqrstuvwxyz"[int(10 * number) % 26] for number in row)
 
 
-SMALL = dict(depth=1, width=32, batch_size=16, max_epochs=8, learning_rate=1e-2, device="cpu")
+SMALL = dict(
+    n_encoders=1, depth=1, width=32, batch_size=16, max_epochs=8, learning_rate=1e-2, device="cpu"
+)
 ON_NUMBERS = {
     "classifier": (FNetOnNumbers(**SMALL), 72),
     "regressor": (RegressorOnNumbers(**SMALL), 65),
