@@ -1,14 +1,15 @@
 """End to end on real, ragged text: FNetClassifier beside a plain PyTorch loop over `transformers`.
 
-Both sides get the same documents of imdb as texts, learn the same vocabulary (TextTokenizer's),
-tokenize, cut at the same length and train one epoch with AdamW: the same batch size, depth, width,
-dropout, threads and learning rate. FNetClassifier transforms each document at its own length. The
-loop trains FNetForSequenceClassification, written as its users write it: shuffled batches, each
-padded to its longest document. "sorted loop" is the same with batches of documents of like length;
-"our encoder" is that loop with skfnet's own encoder at FNet's published choices, which computes
-what theirs does but for the padding. FNetClassifier's default model is not the same: ReLU for
-GELU, one LayerNorm a block for two, no projection after the embeddings; but hashed bigram
-embeddings, label smoothing and a schedule.
+Both sides get the same documents of imdb as texts, learn the same vocabulary (TextTokenizer's, of
+byte-pair pieces), tokenize, cut at the same length and train one epoch with the same optimizer,
+AdamW on the dense layers and Adagrad on those rows of the token embeddings that a batch reads: the
+same batch size, depth, width, dropout, threads and learning rate. FNetClassifier transforms each
+document at its own length. The loop trains FNetForSequenceClassification, written as its users
+write it: shuffled batches, each padded to its longest document. "sorted loop" is the same with
+batches of documents of like length; "our encoder" is that loop with skfnet's own encoder at FNet's
+published choices, which computes what theirs does but for the padding. FNetClassifier's default
+model is not the same: ReLU for GELU, one LayerNorm a block for two, no projection after the
+embeddings; but hashed bigram embeddings, label smoothing and a schedule.
 
 Each runs in a process of its own; its memory is the process's peak, and by how much that exceeds
 what it held once the libraries were loaded. The sides take turns; ratios are medians over the
@@ -47,7 +48,7 @@ SIDES = {
     "sorted loop": "the same, batches of like length",
     "our encoder": "that loop over skfnet's encoder as published",
 }
-LEARNING_RATE, DROPOUT = 1e-3, 0.1
+LEARNING_RATE, WORDS_RATE, DROPOUT = 1e-3, 15, 0.1  # WORDS_RATE times LEARNING_RATE
 
 
 def measure(side: str, folder: Path, settings: dict[str, Any]) -> dict[str, float]:
@@ -82,10 +83,11 @@ def peak_megabytes() -> float:
 def train_skfnet(side: str, texts: list[str], labels: list[str], settings: dict[str, Any]) -> None:
     import warnings
 
-    from skfnet import FNetClassifier
+    from skfnet import FNetClassifier, TextTokenizer
 
     warnings.filterwarnings("ignore", message=".*documents are longer")
     FNetClassifier(
+        tokenizer=TextTokenizer(model="bpe"),
         max_epochs=1,
         max_length=settings["max_length"],
         depth=settings["depth"],
@@ -106,12 +108,17 @@ def train_loop(side: str, texts: list[str], labels: list[str], settings: dict[st
     from skfnet import TextTokenizer
 
     torch.manual_seed(settings["repeat"])
-    tokenizer = TextTokenizer().fit(texts)
+    tokenizer = TextTokenizer(model="bpe").fit(texts)
     tokens = tokenizer.encode(texts, settings["max_length"])
     classes, targets = np.unique(labels, return_inverse=True)
     make = our_model if side == "our encoder" else their_model
-    model, logits = make(settings, tokenizer.n_ids_, len(classes))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, fused=True)
+    model, logits, words = make(settings, tokenizer.n_ids_, len(classes))
+    words.sparse = True
+    dense = [weight for weight in model.parameters() if weight is not words.weight]
+    optimizers = (
+        torch.optim.AdamW(dense, lr=LEARNING_RATE, fused=True),
+        torch.optim.Adagrad([words.weight], lr=WORDS_RATE * LEARNING_RATE),
+    )
     random = np.random.default_rng(settings["repeat"])
     model.train()
     for rows in batches(side, tokens.lengths, settings["batch_size"], random):
@@ -121,13 +128,15 @@ def train_loop(side: str, texts: list[str], labels: list[str], settings: dict[st
         )
         scores = logits(ids, torch.from_numpy(tokens.lengths[rows]))
         loss = torch.nn.functional.cross_entropy(scores, torch.from_numpy(targets[rows]))
-        optimizer.zero_grad(set_to_none=True)
+        model.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
+        torch.nn.utils.clip_grad_norm_(dense, 1.0)
+        for optimizer in optimizers:
+            optimizer.step()
 
 
-def their_model(settings: dict[str, Any], n_ids: int, n_classes: int) -> tuple[Any, Any]:
+def their_model(settings: dict[str, Any], n_ids: int, n_classes: int) -> tuple[Any, Any, Any]:
+    """Give the model, a function from a batch to logits, and the table of its tokens."""
     import transformers
 
     config = transformers.FNetConfig(
@@ -141,16 +150,17 @@ def their_model(settings: dict[str, Any], n_ids: int, n_classes: int) -> tuple[A
         pad_token_id=0,
     )
     model = transformers.FNetForSequenceClassification(config)
-    return model, lambda ids, lengths: model(input_ids=ids).logits
+    words = model.fnet.embeddings.word_embeddings
+    return model, lambda ids, lengths: model(input_ids=ids).logits, words
 
 
-def our_model(settings: dict[str, Any], n_ids: int, n_classes: int) -> tuple[Any, Any]:
+def our_model(settings: dict[str, Any], n_ids: int, n_classes: int) -> tuple[Any, Any, Any]:
     from skfnet.nn import DocumentClassifier, EncoderConfig
 
     sizes = {name: settings[name] for name in ("width", "depth", "max_length")}
     config = EncoderConfig.base(vocab_size=n_ids, dropout=DROPOUT, **sizes)
     model = DocumentClassifier(config, n_classes, pooling="cls")
-    return model, model
+    return model, model, model.encoder.embeddings.words
 
 
 def batches(side: str, lengths: Any, batch_size: int, random: Any) -> list[Any]:
