@@ -71,7 +71,7 @@ def test_the_defaults_take_enough_steps_on_500_questions():
 
 
 def test_it_learns_real_docstrings(docstrings):
-    clf = FNetClassifier(width=64, depth=1, max_length=64, max_epochs=4, random_state=0)
+    clf = FNetClassifier(n_encoders=1, depth=1, max_length=64, max_epochs=4, random_state=0)
     with pytest.warns(UserWarning, match="longer than max_length=64"):
         clf.fit(docstrings.train_texts[:2000], docstrings.train_labels[:2000])
         score = clf.score(docstrings.test_texts, docstrings.test_labels)
@@ -1198,6 +1198,7 @@ def test_what_is_no_indicator_is_refused():
 
 def test_emotions_of_real_messages():
     texts, y = read_label_sets("goemotions", "train")
-    clf = FNetClassifier(max_epochs=8, random_state=0, device="cpu").fit(texts[:6000], y[:6000])
+    clf = FNetClassifier(n_encoders=1, max_epochs=8, random_state=0, device="cpu")
+    clf.fit(texts[:6000], y[:6000])
     found = f1_score(y[6000:8000], clf.predict(texts[6000:8000]), average="micro")
     assert found > 0.25, found

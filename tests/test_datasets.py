@@ -13,9 +13,9 @@ from skfnet import datasets
 from skfnet.datasets import load_docstrings, make_listops
 
 
-@pytest.fixture(scope="session")
-def corpus():
-    return load_docstrings()
+@pytest.fixture
+def corpus(docstrings):
+    return docstrings
 
 
 def test_corpus_has_thousands_of_documents_and_balanced_classes(corpus):

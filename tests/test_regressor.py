@@ -142,6 +142,6 @@ def test_what_is_no_number_is_refused_before_training():
 def test_similarity_of_real_pairs():
     pairs, scores = read_pairs("stsb", "train")
     scores = np.array(scores, dtype=float)
-    reg = FNetRegressor(max_epochs=3, random_state=0, device="cpu")
+    reg = FNetRegressor(n_encoders=1, max_epochs=3, random_state=0, device="cpu")
     predicted = reg.fit(pairs[:3000], scores[:3000]).predict(pairs[3000:])
     assert np.corrcoef(predicted, scores[3000:])[0, 1] > 0.6
