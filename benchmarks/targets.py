@@ -142,7 +142,7 @@ def scores(name: str, expected: Any, predicted: Any) -> dict[str, float]:
 
     measures: dict[str, Callable[[], float]] = {
         "accuracy": lambda: accuracy_score(expected, predicted),
-        "F1": lambda: f1_score(expected, predicted, pos_label="1"),
+        "F1": lambda: f1_score(expected, predicted, pos_label="paraphrase"),
         "Pearson": lambda: pearsonr(expected, predicted).statistic,
         "Spearman": lambda: spearmanr(expected, predicted).statistic,
         "micro F1": lambda: f1_score(expected, predicted, average="micro", zero_division=0),

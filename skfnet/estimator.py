@@ -8,7 +8,6 @@ from typing import Any, Self
 
 import numpy as np
 import tokenizers
-import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.frozen import FrozenEstimator
@@ -16,14 +15,12 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
 
-from .batches import TokenArray, Windows, by_length
+from .batches import TokenArray, Windows
 from .callbacks import check_callbacks
 from .devices import (
     device_at_load,
     draw_seed,
-    mixed_precision,
     seeded,
     usable_device,
     use_bfloat16,
@@ -42,6 +39,7 @@ from .nn import MIXERS, Encoder, EncoderConfig, Ensemble
 from .nn.heads import POOLINGS
 from .objectives import Objective
 from .persistence import pack_model, unpack_model
+from .prediction import run_windows
 from .targets import check_weights
 from .tokenizer import TextTokenizer
 from .training import (
@@ -52,7 +50,6 @@ from .training import (
     epochs_for,
     history_rows,
     make_net,
-    tensors,
 )
 
 _LEFT_BEHIND = ("_stream", "device_")  # when an estimator is stored
@@ -310,18 +307,8 @@ class TextEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         device = usable_device(self.device)
         tokenizer = fitted_tokenizer(self.tokenizer, documents)
         check_room(self.max_length, documents, tokenizer)
-        config = EncoderConfig(
-            vocab_size=vocabulary_size(documents, tokenizer),
-            width=self.width,
-            depth=self.depth,
-            feedforward_width=self.feedforward_width,
-            max_length=self.max_length,
-            mixer=self.mixer,
-            attention_layers=self.attention_layers,
-            attention_layout=self.attention_layout,
-            dropout=self.dropout,
-            subword_buckets=n_buckets(documents, tokenizer),
-            **({} if self.dropout else {"bigram_dropout": 0.0, "subword_dropout": 0.0}),
+        config = self._config(
+            vocabulary_size(documents, tokenizer), n_buckets(documents, tokenizer)
         )
         vars(self).update(learned)
         with seeded(seed, device):
@@ -333,6 +320,22 @@ class TextEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         self._pairs = in_pairs(documents)
         self._model = model.to(device)
         self._stream = None
+
+    def _config(self, vocab_size: int, subword_buckets: int) -> EncoderConfig:
+        """Give the shape of the encoders that the parameters ask for."""
+        return EncoderConfig(
+            vocab_size=vocab_size,
+            width=self.width,
+            depth=self.depth,
+            feedforward_width=self.feedforward_width,
+            max_length=self.max_length,
+            mixer=self.mixer,
+            attention_layers=self.attention_layers,
+            attention_layout=self.attention_layout,
+            dropout=self.dropout,
+            subword_buckets=subword_buckets,
+            **({} if self.dropout else {"bigram_dropout": 0.0, "subword_dropout": 0.0}),
+        )
 
     def _go_on(
         self,
@@ -480,40 +483,3 @@ class TextEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         if "_model" in state:
             self.device_ = device_at_load(self.device)
             self._model = unpack_model(state["_model"]).to(self.device_)
-
-
-def run_windows(
-    function: Any, windows: Windows, *, batch_size: int, device: torch.device, bfloat16: bool
-) -> np.ndarray:
-    """Apply a function of a batch to all windows and average over each document's.
-
-    Parameters
-    ----------
-    function : callable
-        Called with ``ids`` and ``lengths``; gives a Tensor of shape (batch, k).
-    windows : Windows
-        The input.
-    batch_size : int
-        Windows at a time.
-    device : torch.device
-        Where the function's weights are.
-    bfloat16 : bool
-        Mixed precision.
-
-    Returns
-    -------
-    ndarray of float32, shape (n_documents, k)
-    """
-    results: list[Tensor] = []
-    order = by_length(windows.lengths, batch_size)
-    with torch.inference_mode(), mixed_precision(device, bfloat16):
-        for rows in order:
-            batch = {name: t.to(device) for name, t in tensors(windows, rows).items()}
-            results.append(function(**batch).float().cpu())
-    stacked = np.empty((len(windows), results[0].shape[1]), dtype=np.float32)
-    stacked[np.concatenate(order)] = torch.cat(results).numpy()
-    if len(windows) == len(windows.tokens):
-        return stacked
-    first = np.searchsorted(windows.document, np.arange(len(windows.tokens)))
-    sums = np.add.reduceat(stacked, first, axis=0)
-    return sums / np.bincount(windows.document)[:, None].astype(np.float32)

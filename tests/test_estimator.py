@@ -1,53 +1,15 @@
-"""What the text estimators share: running windows, pairs, sequences."""
+"""What the text estimators share: pairs, sequences."""
 
 import pickle
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from samples import small_classifier
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import Pipeline
 
-from skfnet import TextTokenizer, estimator
-from skfnet.batches import SpecialTokens, TokenArray, Windows
-
-ROWS = [[3, 4, 5], [], [6] * 7, [3], [4, 5, 6, 7, 8]]
-TOKENS = TokenArray.from_rows(ROWS, 10, SpecialTokens(0, (1,), (2,)))
-CPU = torch.device("cpu")
-
-
-def sum_and_length(input_ids, lengths):
-    """Give a function of each window alone, if PAD (0) and company count for nothing."""
-    return torch.stack([input_ids.sum(dim=1), lengths], dim=1)
-
-
-@pytest.mark.parametrize("batch_size", [1, 2, 100])
-def test_results_come_back_in_the_order_of_the_documents(batch_size):
-    windows = Windows(TOKENS, 100, "truncate")
-    result = estimator.run_windows(
-        sum_and_length, windows, batch_size=batch_size, device=CPU, bfloat16=False
-    )
-    assert result.dtype == np.float32
-    assert result.tolist() == [[sum(row) + 3, len(row) + 2] for row in ROWS]
-
-
-@pytest.mark.parametrize("batch_size", [1, 2, 100])
-def test_windows_of_one_document_are_averaged(batch_size):
-    windows = Windows(TOKENS, 4, "mean")
-    result = estimator.run_windows(
-        sum_and_length, windows, batch_size=batch_size, device=CPU, bfloat16=False
-    )
-    expected = []
-    for row in ROWS:
-        parts = [row[i : i + 2] for i in range(0, max(len(row), 1), 2)]
-        expected.append(np.mean([[sum(part) + 3, len(part) + 2] for part in parts], axis=0))
-    np.testing.assert_allclose(result, expected, rtol=1e-6)
-
-
-# --- pairs, and sequences that are no words ---------------------------------------------
-
+from skfnet import TextTokenizer
 
 QUESTIONS = [
     (f"is the {noun} {colour}?", f"yes, {other} it is")

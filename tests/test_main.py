@@ -269,7 +269,7 @@ def test_errors_of_the_reader_and_of_fit_are_one_line(tmp_path, capsys):
 
 
 def test_no_permission_is_told_before_training(tmp_path, capsys, monkeypatch, table):
-    monkeypatch.setattr("skfnet.__main__.os.access", lambda *_: False)
+    monkeypatch.setattr("skfnet.commands.os.access", lambda *_: False)
     out = tmp_path / "m.joblib"
     assert "no permission" in one_error(capsys, ["train", table, "--model", str(out)])
 

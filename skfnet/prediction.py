@@ -1,0 +1,58 @@
+"""A trained model's answers: batches in, one row a document out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .batches import Windows, by_length
+from .devices import mixed_precision
+from .training import tensors
+
+__all__ = ["run_windows"]
+
+
+def run_windows(
+    function: Callable[..., Tensor],
+    windows: Windows,
+    *,
+    batch_size: int,
+    device: torch.device,
+    bfloat16: bool,
+) -> np.ndarray:
+    """Apply a function of a batch to all windows and average over each document's.
+
+    Parameters
+    ----------
+    function : callable
+        Called with a batch's tensors as keywords, ``input_ids`` and the others; gives a Tensor
+        of shape (batch, k).
+    windows : Windows
+        The input.
+    batch_size : int
+        Windows at a time.
+    device : torch.device
+        Where the function's weights are.
+    bfloat16 : bool
+        Mixed precision.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_documents, k)
+    """
+    results: list[Tensor] = []
+    order = by_length(windows.lengths, batch_size)
+    with torch.inference_mode(), mixed_precision(device, bfloat16):
+        for rows in order:
+            batch = {name: t.to(device) for name, t in tensors(windows, rows).items()}
+            results.append(function(**batch).float().cpu())
+    stacked = np.empty((len(windows), results[0].shape[1]), dtype=np.float32)
+    stacked[np.concatenate(order)] = torch.cat(results).numpy()
+    if len(windows) == len(windows.tokens):
+        return stacked
+    first = np.searchsorted(windows.document, np.arange(len(windows.tokens)))
+    sums = np.add.reduceat(stacked, first, axis=0)
+    return sums / np.bincount(windows.document)[:, None].astype(np.float32)
