@@ -43,7 +43,7 @@ PARTS = {"trec6": "validation", "sst2_sent": "dev", "sib200_20langs": "dev"}
 
 # name: (what it is, the TextTokenizer's parameters or the ready model to train)
 KINDS: dict[str, tuple[str, dict[str, Any] | str]] = {
-    "default": ("TextTokenizer(): words, then pieces, then bytes", {}),
+    "default": ("TextTokenizer(): words, spelled by n-grams", {}),
     "words-8000": ("the same, vocab_size=8,000", {"vocab_size": 8000}),
     "words-min1": ("the same, min_frequency=1", {"min_frequency": 1}),
     "words-min5": ("the same, min_frequency=5", {"min_frequency": 5}),

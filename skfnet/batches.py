@@ -33,14 +33,14 @@ class SpecialTokens:
         Stands beyond a row's end, where nothing reads it.
     prefix, suffix : tuple of int
         What a document is wrapped in: usually [CLS] before and [SEP] after it.
-    unknown : int
-        Stands for words outside the vocabulary.
+    unknown : int or None
+        Stands for words outside the vocabulary; None where the vocabulary has no such id.
     """
 
     pad: int
     prefix: tuple[int, ...]
     suffix: tuple[int, ...]
-    unknown: int = 0
+    unknown: int | None = None
 
     def around(self, pair: bool) -> int:
         """Give the number of special tokens of a window."""
@@ -52,7 +52,7 @@ class TokenArray:
 
     It is what :meth:`skfnet.TextTokenizer.transform` gives and
     :class:`skfnet.FNetClassifier` takes. It can be indexed, sliced and masked like a NumPy
-    array of shape (n_documents,), so that scikit-learn splits it, and it pickles small.
+    array of shape (n_documents,), so that scikit-learn splits it; parts keep all spellings.
 
     Parameters
     ----------
@@ -232,8 +232,8 @@ class Windows:
 
         Where words have spellings, also those of the batch's different words. Type ids are the
         paper's, 0 in the first text and 1 in the second, and 2 more for a token that the other
-        text has, too: without it an encoder would have to learn of each word that it equals
-        itself.
+        text has, too, as far as both are read: without it an encoder would have to learn of each
+        word that it equals itself.
 
         Parameters
         ----------
@@ -250,30 +250,28 @@ class Windows:
         special, lengths = self.tokens.special, self.lengths[rows]
         ids = np.full((len(rows), int(lengths.max())), special.pad, dtype=np.int64)
         end = _write(ids, np.zeros_like(lengths), special.prefix)
-        end = self._write_text(ids, end, self._starts[rows], self._sizes[rows])
-        end = _write(ids, end, special.suffix)
+        first = self._write_text(ids, end, self._starts[rows], self._sizes[rows])
+        end = _write(ids, end + self._sizes[rows], special.suffix)
         batch = {"input_ids": ids, "lengths": lengths}
         if self.tokens.firsts is not None:
-            second = np.arange(ids.shape[1]) >= end[:, None]
-            end = self._write_text(ids, end, self._second_starts[rows], self._second_sizes[rows])
-            _write(ids, end, special.suffix)
-            batch["type_ids"] = second + 2 * _in_both(ids, second, special)
+            sizes = self._second_sizes[rows]
+            second = self._write_text(ids, end, self._second_starts[rows], sizes)
+            _write(ids, end + sizes, special.suffix)
+            in_second_part = np.arange(ids.shape[1]) >= end[:, None]
+            batch["type_ids"] = in_second_part + 2 * _in_both(ids, first, second, special.unknown)
         if self.tokens.spellings is not None:
-            words, spelled = np.unique(ids, return_inverse=True)
-            found = self.tokens.spellings[words]
+            batch |= _spelled(ids, self.tokens.spellings)
             ids[ids >= self.tokens.vocab_size] = special.unknown
-            batch["spelled"] = spelled.reshape(ids.shape)
-            batch["subwords"] = found.indices.astype(np.int64)
-            batch["starts"] = found.indptr[:-1].astype(np.int64)
         return batch
 
     def _write_text(
         self, ids: np.ndarray, begin: np.ndarray, starts: np.ndarray, sizes: np.ndarray
     ) -> np.ndarray:
-        column, end = np.arange(ids.shape[1]), begin + sizes
-        inside = (column >= begin[:, None]) & (column < end[:, None])
+        """Write tokens into each row, from its own place on; say where they stand now."""
+        column = np.arange(ids.shape[1])
+        inside = (column >= begin[:, None]) & (column < (begin + sizes)[:, None])
         ids[inside] = self.tokens.ids[_ranges(starts, sizes)]
-        return end
+        return inside
 
 
 def room_for_text(tokens: TokenArray, max_length: int) -> int:
@@ -309,12 +307,32 @@ def _cut_longer(pairs: TokenArray, room: int) -> tuple[np.ndarray, np.ndarray]:
     return left_of_first, np.minimum(seconds, room - left_of_first)
 
 
-def _in_both(ids: np.ndarray, second: np.ndarray, special: SpecialTokens) -> np.ndarray:
-    """Say of each token of each row whether it stands in both of the row's texts."""
-    text = ~np.isin(ids, [special.pad, *special.prefix, *special.suffix])
+def _in_both(
+    ids: np.ndarray, first: np.ndarray, second: np.ndarray, unknown: int | None
+) -> np.ndarray:
+    """Say of each token of each row whether it stands in both of the row's texts.
+
+    Two words that the vocabulary does not know are not taken for the same one.
+    """
     of_row = np.arange(len(ids))[:, None] * (int(ids.max()) + 1) + ids
-    in_first, in_second = (np.isin(of_row, of_row[text & part]) for part in (~second, second))
-    return text & in_first & in_second
+    in_first, in_second = (np.isin(of_row, of_row[text]) for text in (first, second))
+    return (first | second) & in_first & in_second & (ids != unknown)
+
+
+def _spelled(ids: np.ndarray, spellings: csr_matrix) -> dict[str, np.ndarray]:
+    """Give the n-grams of the different words among `ids`, and which of them stands where.
+
+    In the order in which they first stand there, whatever their numbers are: the numbers of new
+    words depend on what else was tokenized.
+    """
+    words, place, which = np.unique(ids, return_index=True, return_inverse=True)
+    order = np.argsort(place)
+    found = spellings[words[order]]
+    return {
+        "spelled": np.argsort(order)[which].reshape(ids.shape),
+        "subwords": found.indices.astype(np.int64),
+        "starts": found.indptr[:-1].astype(np.int64),
+    }
 
 
 def by_length(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:

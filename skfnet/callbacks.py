@@ -58,11 +58,29 @@ class BatchAccuracy(Callback):
 
 
 class GradientClipping(Callback):
-    """Scales the dense layers' gradients down where their norm is too large."""
+    """Scales an encoder's gradient down where the norm of its dense layers' part is too large.
 
-    def on_grad_computed(self, net: NeuralNet, named_parameters: Any, **kwargs: Any) -> None:
-        gradients = (p for _, p in named_parameters if p.grad is not None)
-        clip_grad_norm_([p for p in gradients if not p.grad.is_sparse], _LARGEST_GRADIENT_NORM)
+    Each encoder by itself: the loss is the mean of theirs, so the limit is divided, too.
+    """
+
+    def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
+        dense = {id(weight) for weight in net.optimizer_.dense}
+        members = net.module_.members
+        self.limit_ = _LARGEST_GRADIENT_NORM / len(members)
+        self.weights_ = []
+        for member in members:
+            split: tuple[list, list] = [], []
+            for weight in member.parameters():
+                split[id(weight) in dense].append(weight)
+            self.weights_.append(split)
+
+    def on_grad_computed(self, net: NeuralNet, **kwargs: Any) -> None:
+        for in_tables, dense in self.weights_:
+            share = self.limit_ / float(clip_grad_norm_(dense, self.limit_))
+            if share < 1:
+                for weight in in_tables:
+                    if weight.grad is not None:
+                        weight.grad.mul_(share)
 
 
 class StoppingAfterWarmup(EarlyStopping):

@@ -28,10 +28,10 @@ __all__ = ["FNetClassifier"]
 class FNetClassifier(ClassifierMixin, TextEstimator):
     """Text classifier with a Fourier-mixing encoder, trained from scratch.
 
-    Texts become tokens (:class:`TextTokenizer`), a small FNet encoder mixes them by a 2-D
-    Fourier transform at each document's own length, the mean of the hidden states goes through
-    a linear layer. A document's result depends on that document alone, never on what else is
-    in the batch.
+    Texts become tokens (:class:`TextTokenizer`), a small FNet encoder mixes them by a 2-D Fourier
+    transform at each document's own length, the mean of the hidden states goes through a linear
+    layer. Several such encoders are trained side by side and averaged. A document's result depends
+    on that document alone, never on what else is in the batch.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ class FNetClassifier(ClassifierMixin, TextEstimator):
         Which blocks these are: the last, the first, those in the middle, or spread evenly.
     n_encoders : int, default=4
         Number of encoders that are trained side by side from different initial weights. The mean
-        of their outputs is the answer; each by itself is less accurate.
+        of their outputs is the answer.
     dropout : float, default=0.2
         Share of hidden units dropped in training, after the embeddings and each feed-forward
         layer and before the output layer. 0 also keeps the pairs of neighbouring tokens, of

@@ -14,8 +14,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-# Only the standard library up here: --help and a mistyped option answer at once.
-
 __all__ = ["MODEL_OPTIONS", "PROGRAM", "CommandError", "demo", "evaluate", "predict", "train"]
 
 PROGRAM = "python -m skfnet"

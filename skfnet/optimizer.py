@@ -1,8 +1,9 @@
-"""Adam for a model of which most weights are tables that a batch reads few rows of."""
+"""The optimizer: AdamW for the dense layers, Adagrad for tables of which a batch reads few rows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -10,8 +11,7 @@ from torch import nn
 
 __all__ = ["TextAdam"]
 
-# Adam forgets its second moment fast, so that a word seen once is not moved 30 times as far as
-# its gradient asks, as it is at 0.999.
+# A fit takes a few hundred steps: the second moment has to follow the warm-up.
 _BETAS = (0.9, 0.98)
 # A row is moved only by the batches that read it, so each of its steps has to be larger. The rate
 # of the dense layers is multiplied by this.
@@ -24,7 +24,7 @@ class TextAdam(torch.optim.Optimizer):
 
     Dense Adam would move every row at every step, a rare word's for some ten steps after each
     of its occurrences; this takes longer than all the rest of a step, and learns rare words by
-    heart. The tables are told to give sparse gradients, where the device knows them.
+    heart.
 
     Parameters
     ----------
@@ -34,19 +34,21 @@ class TextAdam(torch.optim.Optimizer):
         Rate of the dense layers.
     weight_decay : float
         Decoupled, on the matrices of the dense layers alone.
-    sparse : bool
-        Whether the tables' gradients are to be sparse.
+
+    Attributes
+    ----------
+    tables : list of nn.Embedding or nn.EmbeddingBag
+        The modules whose weights Adagrad moves.
     """
 
-    def __init__(self, model: nn.Module, lr: float, weight_decay: float, *, sparse: bool) -> None:
-        tables: dict[str, list[nn.Parameter]] = {name: [] for name in _RATES}
+    def __init__(self, model: nn.Module, lr: float, weight_decay: float) -> None:
+        of_kind: dict[str, list[nn.Module]] = {kind: [] for kind in _RATES}
         for name, module in model.named_modules():
             if isinstance(module, nn.Embedding | nn.EmbeddingBag):
-                kind = next((kind for kind in _RATES if kind in name.split(".")), None)
-                if kind is not None:
-                    module.sparse = sparse
-                    tables[kind].append(module.weight)
-        in_tables = {id(weight) for weights in tables.values() for weight in weights}
+                for kind in set(name.split(".")) & set(_RATES):
+                    of_kind[kind].append(module)
+        self.tables = [table for tables in of_kind.values() for table in tables]
+        in_tables = {id(table.weight) for table in self.tables}
         decayed, others = [], []
         for name, weight in model.named_parameters():
             if id(weight) not in in_tables:
@@ -58,23 +60,39 @@ class TextAdam(torch.optim.Optimizer):
             {"params": others, "weight_decay": 0.0, "rate": 1.0},
         ]
         of_tables = [
-            {"params": weights, "rate": _RATES[kind]} for kind, weights in tables.items() if weights
+            {"params": [table.weight for table in tables], "rate": _RATES[kind]}
+            for kind, tables in of_kind.items()
+            if tables
         ]
-        fused = next(model.parameters()).device.type in ("cpu", "cuda")
-        self._parts: list[torch.optim.Optimizer] = [
-            torch.optim.AdamW([g for g in dense if g["params"]], lr, _BETAS, fused=fused)
-        ]
-        if of_tables:
-            self._parts.append(torch.optim.Adagrad(of_tables, lr))
-        groups = [group for part in self._parts for group in part.param_groups]
-        super().__init__(groups, {})
-        self.param_groups = groups  # the same dictionaries: who sets a rate here sets it there
+        self._device = next(model.parameters()).device.type
+        fused = self._device in ("cpu", "cuda")
+        self._parts = (
+            torch.optim.AdamW(dense, lr, _BETAS, fused=fused),
+            torch.optim.Adagrad(of_tables, lr),
+        )
+        super().__init__([group for part in self._parts for group in part.param_groups], {})
         self.set_rate(lr)
+
+    @property
+    def dense(self) -> list[nn.Parameter]:
+        """The parameters that AdamW moves."""
+        return [weight for group in self._parts[0].param_groups for weight in group["params"]]
 
     def set_rate(self, lr: float) -> None:
         """Set the rate of the dense layers, and those of the tables that go with it."""
         for group in self.param_groups:
             group["lr"] = lr * group["rate"]
+
+    @contextmanager
+    def sparse_gradients(self) -> Iterator[None]:
+        """Let the tables give sparse gradients for a while, where the device knows them."""
+        for table in self.tables:
+            table.sparse = self._device in ("cpu", "cuda")
+        try:
+            yield
+        finally:
+            for table in self.tables:
+                table.sparse = False
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Move the weights by their gradients; `closure` computes them anew, where it is given."""
@@ -87,3 +105,14 @@ class TextAdam(torch.optim.Optimizer):
             for part in self._parts:
                 part.step()
         return loss
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give the state of both optimizers, as torch stores it."""
+        return {"parts": [part.state_dict() for part in self._parts]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up what :meth:`state_dict` gave for a model of the same shape."""
+        for part, state in zip(self._parts, state_dict["parts"], strict=True):
+            part.load_state_dict(state)
+        # Loading makes new groups: who sets a rate here is to set it there.
+        self.param_groups = [group for part in self._parts for group in part.param_groups]

@@ -53,7 +53,7 @@ class FNetRegressor(RegressorMixin, TextEstimator):
         Which blocks these are: the last, the first, those in the middle, or spread evenly.
     n_encoders : int, default=4
         Number of encoders that are trained side by side from different initial weights. The mean
-        of their outputs is the answer; each by itself is less accurate.
+        of their outputs is the answer.
     dropout : float, default=0.2
         Share of hidden units dropped in training, after the embeddings and each feed-forward
         layer and before the output layer. 0 also keeps the pairs of neighbouring tokens, of

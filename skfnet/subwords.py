@@ -22,8 +22,8 @@ def buckets_for(n_words: int) -> int:
     About four a word, a power of two between 16,384 and 262,144: a word has 15 n-grams or so,
     most of which it shares with others.
     """
-    wanted = max(_BUCKETS_PER_WORD * n_words, 1)
-    return int(np.clip(2 ** int(np.ceil(np.log2(wanted))), _FEWEST_BUCKETS, _MOST_BUCKETS))
+    wanted = 1 << (_BUCKETS_PER_WORD * n_words).bit_length()
+    return min(max(wanted, _FEWEST_BUCKETS), _MOST_BUCKETS)
 
 
 def spell(words: Sequence[str], n_buckets: int) -> csr_matrix:
@@ -62,7 +62,7 @@ def spell(words: Sequence[str], n_buckets: int) -> csr_matrix:
         norm=None,
         dtype=np.float32,
     )
-    return hashing.transform(words)
+    return csr_matrix(hashing.transform(words))
 
 
 def _decomposed(word: str) -> str:

@@ -26,7 +26,7 @@ __all__ = ["TextTokenizer"]
 PAD, UNKNOWN, CLS, SEP, MASK = SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 # Longer runs of letters or signs are cut here, from the left, so that a text without spaces
-# costs no more than any other and the pieces of its beginning never depend on its end.
+# costs no more than any other and the tokens of its beginning never depend on its end.
 _LONGEST_WORD = 64
 _SMALLEST_VOCABULARY = len(SPECIAL_TOKENS) + 256
 # Ideographs and kana, and consonants with their signs where no space stands between words.
@@ -201,7 +201,7 @@ class TextTokenizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
         else:
             join, sides = TokenArray.from_rows, [self._rows(documents, max_tokens, new)]
         spellings = self.spellings_
-        if spellings is not None:
+        if new:
             spellings = vstack([spellings, spell(list(new), spellings.shape[1])], format="csr")
         return join(*sides, self.n_ids_, self.special_tokens_, spellings)
 
@@ -327,6 +327,9 @@ class TextTokenizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
     def _rows(
         self, texts: list[str], max_tokens: int | None, new: dict[str, int]
     ) -> list[list[int]]:
+        if self.spellings_ is not None:
+            # The places that tokenizers gives are wrong where it composes letters and marks.
+            texts = [unicodedata.normalize("NFC", text) for text in texts]
         if max_tokens is not None and self._cuts_are_safe:
             encodings = self._encode_beginnings(texts, max_tokens)
         else:
@@ -437,7 +440,6 @@ def _special_tokens(tokenizer: tokenizers.Tokenizer) -> SpecialTokens:
     )
     known = (tokenizer.token_to_id(name) for name in (PAD, "<pad>", "<|pad|>"))
     pad = next((i for i in known if i is not None), 0)
-    unknown = tokenizer.token_to_id(UNKNOWN)
-    return SpecialTokens(
-        pad, tuple(wrapped[:start]), tuple(wrapped[start + len(bare) :]), unknown or 0
-    )
+    known = (tokenizer.token_to_id(name) for name in (UNKNOWN, "<unk>"))
+    unknown = next((i for i in known if i is not None), None)
+    return SpecialTokens(pad, tuple(wrapped[:start]), tuple(wrapped[start + len(bare) :]), unknown)

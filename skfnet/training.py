@@ -190,14 +190,14 @@ class TextNet(NeuralNet):
 
     def initialize_optimizer(self, *args: Any, **kwargs: Any) -> TextNet:
         """Set up the optimizer of the whole model."""
-        sparse = torch.device(self.device).type in ("cpu", "cuda")
-        self.optimizer_ = TextAdam(self.module_, self.lr, self.weight_decay, sparse=sparse)
+        self.optimizer_ = TextAdam(self.module_, self.lr, self.weight_decay)
         return self
 
     def fit_loop(self, X: Any, y: Any = None, **kwargs: Any) -> TextNet:
         """Train; an interruption ends it with the weights reached so far, and a warning."""
         try:
-            return super().fit_loop(X, y, **kwargs)
+            with self.optimizer_.sparse_gradients():
+                return super().fit_loop(X, y, **kwargs)
         except _StoppedByCallback:
             return self
         except KeyboardInterrupt:

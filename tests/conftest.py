@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import settings
 from samples import SCRIPTS, generated_reviews, read_rows, small_classifier
 
@@ -10,12 +9,6 @@ from skfnet.datasets import load_docstrings
 
 settings.register_profile("skfnet", deadline=None, derandomize=True, database=None)
 settings.load_profile("skfnet")
-
-
-@pytest.fixture(scope="session", autouse=True)
-def one_thread():
-    """Take one thread: small models run fastest so, and to the same bits in every process."""
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

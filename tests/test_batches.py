@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 from sklearn.utils import _safe_indexing
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 from skfnet import TextTokenizer
 from skfnet.batches import SpecialTokens, TokenArray, Windows, by_length, shuffled_by_length
@@ -219,6 +220,21 @@ def test_a_pair_is_one_window_cut_from_the_longer_text(special, room):
         assert batch["type_ids"][i, : len(expected)].tolist() == expected
 
 
+def test_an_unknown_word_is_in_both_texts_where_it_can_be_told_from_others():
+    pairs = [("zebra one", "lion zebra"), ("zebra", "lion")]
+    known = ["one two", "one lions two"] * 2
+    batch = Windows(TextTokenizer().fit(known).transform(pairs), 9, "truncate").batch(np.arange(2))
+    assert batch["type_ids"][0, :7].tolist() == [0, 2, 0, 0, 1, 3, 1]  # [CLS] zebra one [SEP] ...
+    assert batch["type_ids"][1, :5].tolist() == [0, 0, 0, 1, 1]
+    vocabulary = {"[PAD]": 0, "[UNK]": 1, "one": 2}
+    foreign = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    foreign.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokens = TextTokenizer.from_tokenizer(foreign).transform([*pairs, ("one zebra", "one")])
+    batch = Windows(tokens, 9, "truncate").batch(np.arange(3))
+    assert batch["input_ids"].max() == 2
+    assert batch["type_ids"].tolist() == [[0, 0, 1, 1], [0, 1, 1, 1], [2, 0, 3, 1]]
+
+
 def test_a_batch_spells_each_of_its_words():
     known = ["rain and cold", "soup and bread"]
     tokenizer = TextTokenizer().fit(known * 2)
@@ -235,6 +251,16 @@ def test_a_batch_spells_each_of_its_words():
             assert batch["input_ids"][row, place] == own
         word = batch["spelled"][row, 0]
         assert ends[word] == batch["starts"][word]  # [CLS] has no n-grams
+
+
+def test_numbers_of_new_words_do_not_show_in_a_batch():
+    tokenizer = TextTokenizer().fit(["rain and cold"] * 2)
+    texts = ["sleet and hail", "hail rain"]
+    alone, after = tokenizer.transform(texts), tokenizer.transform(["hail", "snow", *texts])[2:]
+    assert alone.ids.tolist() != after.ids.tolist()
+    batches = [Windows(tokens, 9, "truncate").batch(np.arange(2)) for tokens in (alone, after)]
+    for name, expected in batches[0].items():
+        np.testing.assert_array_equal(batches[1][name], expected, name)
 
 
 def test_parts_of_an_array_keep_their_spelling():

@@ -26,7 +26,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 from skorch.callbacks import Callback
 
 from skfnet import FNetClassifier, TextTokenizer
-from skfnet.batches import TokenArray
+from skfnet.batches import TokenArray, Windows
 from skfnet.nn import Encoder
 
 METHODS = ["predict", "predict_proba", "decision_function", "transform"]
@@ -457,6 +457,25 @@ def test_weight_nought_is_no_row(parameters, reviews):
     assert same_bits(clf, without, others)
     assert "nothing" not in clf.classes_
     assert clf.tokenizer_.transform(["altogether"]).ids[0] >= clf.tokenizer_.n_ids_
+
+
+# --- several encoders -------------------------------------------------------------------
+
+
+def test_the_answer_is_the_mean_of_the_encoders(reviews):
+    texts, topics, others, _ = reviews
+    clf = small_classifier(n_encoders=3, early_stopping=True).fit(texts, topics)
+    assert len(clf.encoders_) == 3
+    assert clf.encoders_[0] is clf.encoder_
+    tokens = clf.tokenizer_.transform(others)
+    batch = Windows(tokens, 64, "truncate").batch(np.arange(len(others)))
+    batch = {name: torch.from_numpy(array) for name, array in batch.items()}
+    with torch.no_grad():
+        each = [member(**batch).numpy() for member in clf._model.members]
+        vectors = [member.embed(**batch).numpy() for member in clf._model.members]
+    assert not np.allclose(each[0], each[1], atol=1e-2)
+    np.testing.assert_allclose(clf.decision_function(others), np.mean(each, axis=0), atol=1e-5)
+    np.testing.assert_allclose(clf.transform(others), np.hstack(vectors), atol=1e-5)
 
 
 # --- early stopping, going on -----------------------------------------------------------
@@ -939,6 +958,15 @@ def test_tokens_give_what_texts_give(reviews, fitted):
         expected = getattr(fitted, method)(others)
         assert np.array_equal(getattr(clf, method)(tokenizer.transform(others)), expected)
         assert np.array_equal(getattr(fitted, method)(tokenizer.transform(others)), expected)
+    # Also where words are new, and some of them beyond what is read.
+    texts = ["winter " * 30 + "sleet hail", "hail sleet", *texts]
+    topics = [topics[0], topics[1], *topics]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        one = small_classifier(max_length=20).fit(texts, topics)
+        other = small_classifier(max_length=20).fit(TextTokenizer().fit_transform(texts), topics)
+        tokens = one.tokenizer_.transform(others)
+        assert np.array_equal(one.predict_proba(others), other.predict_proba(tokens))
     with pytest.raises(ValueError, match="fitted on tokens.*TextTokenizer"):
         clf.predict(others)
     with pytest.raises(ValueError, match="vocabulary"):

@@ -226,6 +226,12 @@ def test_scripts_without_spaces_are_cut_at_each_sign():
 
 def test_composed_and_decomposed_characters_are_the_same(trained):
     assert ids_of(trained, "e\u0301tude") == ids_of(trained, "\u00e9tude")
+    for composed in ("caf\u00e9", "\ud55c\uad6d\uc5b4", "\u304c"):
+        decomposed = unicodedata.normalize("NFD", composed)
+        assert decomposed != composed
+        expected, got = (words_of(trained.transform([word])) for word in (composed, decomposed))
+        assert got == expected
+        assert words_of(trained.transform([composed[:-1]])) != expected
 
 
 def test_decode_shows_the_tokens():
@@ -387,6 +393,7 @@ def test_copies_tokenize_alike(trained, tmp_path):
         tokens = twin.transform(CORPUS)
         assert tokens.ids.tolist() == expected.ids.tolist()
         assert tokens.special == expected.special
+        assert words_of(tokens) == words_of(expected)
         assert twin.encode(CORPUS, 3).ids.tolist() == trained.encode(CORPUS, 3).ids.tolist()
     assert joblib.hash(trained) == joblib.hash(copy.deepcopy(trained))
 

@@ -87,6 +87,21 @@ def test_large_gradients_are_clipped(reviews):
     assert min(recorder.norms) < 0.9
 
 
+def test_a_large_gradient_of_one_encoder_leaves_the_others_alone(reviews):
+    class Spoiled(Callback):
+        def on_train_begin(self, net, **kwargs):
+            with torch.no_grad():
+                net.module_.members[0].output.weight.mul_(1000)
+
+    texts, topics, _, _ = reviews
+    parameters = dict(n_encoders=2, batch_size=150, max_epochs=1, dropout=0.0)
+    plain = small_classifier(**parameters).fit(texts, topics)
+    spoiled = small_classifier(**parameters, callbacks=[Spoiled()]).fit(texts, topics)
+    members = [clf._model.members[1].state_dict() for clf in (plain, spoiled)]
+    for name, weight in members[0].items():
+        torch.testing.assert_close(members[1][name], weight, rtol=1e-5, atol=1e-7)
+
+
 def test_only_the_matrices_of_dense_layers_decay(reviews):
     recorder, _ = recorded(reviews, weight_decay=0.125, pooling="cls", max_epochs=1)
     decaying = {

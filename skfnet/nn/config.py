@@ -1,4 +1,4 @@
-"""Everything that decides an encoder's shape, and the only place of its defaults."""
+"""Everything that decides an encoder's shape."""
 
 from __future__ import annotations
 
@@ -190,6 +190,7 @@ class EncoderConfig:
             "depth": 12,
             "feedforward_width": None,
             "max_length": 512,
+            "n_types": 4,
             "transform_scale": "none",
             "mixing_gain": None,
             "norm": "post",

@@ -64,9 +64,10 @@ class Encoder(nn.Module):
         lengths : Tensor of int, shape (batch,)
             Number of tokens of each row.
         type_ids : Tensor of int, shape (batch, length), optional
-            Segment of each token; all zero when None.
+            Type of each token, below ``n_types``; all zero when None. The estimators give 0 in
+            the first text of a pair and 1 in the second, and 2 more for a token of both.
         **spelling
-            With ``subword_buckets``, what :meth:`Subwords.forward` takes.
+            With ``subword_buckets``, and only then, what :meth:`Subwords.forward` takes.
 
         Returns
         -------
@@ -111,6 +112,14 @@ class Embeddings(nn.Module):
         x = x + (self.types.weight[0] if type_ids is None else self.types(type_ids))
         if self.bigrams is not None:
             x = x + self.bigrams(ids)
+        if bool(spelling) != (self.subwords is not None):
+            raise ValueError(
+                "The encoder was built with subword_buckets and needs subwords, starts and spelled "
+                "beside the ids, as skfnet.batches.Windows.batch gives them."
+                if self.subwords is not None
+                else f"{', '.join(spelling)} given, but the encoder was built without "
+                "subword_buckets."
+            )
         if self.subwords is not None:
             x = x + self.subwords(**spelling)
         return self.dropout(self.projection(self.norm(x)))

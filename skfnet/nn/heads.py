@@ -112,7 +112,7 @@ class DocumentClassifier(nn.Module):
         lengths : Tensor of int, shape (batch,)
             Number of tokens of each row, at least one.
         type_ids : Tensor of int, shape (batch, length), optional
-            Segment of each token; all zero when None.
+            As in :meth:`Encoder.forward`.
         **spelling
             As in :meth:`Encoder.forward`.
 
