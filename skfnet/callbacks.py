@@ -76,11 +76,11 @@ class GradientClipping(Callback):
 
     def on_grad_computed(self, net: NeuralNet, **kwargs: Any) -> None:
         for in_tables, dense in self.weights_:
-            share = self.limit_ / float(clip_grad_norm_(dense, self.limit_))
-            if share < 1:
+            norm = float(clip_grad_norm_(dense, self.limit_))
+            if norm > self.limit_:
                 for weight in in_tables:
                     if weight.grad is not None:
-                        weight.grad.mul_(share)
+                        weight.grad.mul_(self.limit_ / norm)
 
 
 class StoppingAfterWarmup(EarlyStopping):

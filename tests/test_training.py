@@ -9,6 +9,7 @@ from samples import small_classifier
 from skorch.callbacks import Callback
 
 from skfnet.batches import SpecialTokens, TokenArray, Windows
+from skfnet.callbacks import GradientClipping
 from skfnet.training import LabelledWindows, epochs_for
 
 
@@ -85,6 +86,19 @@ def test_large_gradients_are_clipped(reviews):
     recorder, _ = recorded(reviews, weights)
     assert max(recorder.norms) == pytest.approx(1, rel=1e-3)
     assert min(recorder.norms) < 0.9
+
+
+def test_a_gradient_of_nought_is_none_to_clip(reviews):
+    class Nought(GradientClipping):
+        def on_grad_computed(self, net, **kwargs):
+            for weight in net.module_.parameters():
+                if weight.grad is not None:
+                    weight.grad.zero_()
+            super().on_grad_computed(net, **kwargs)
+
+    texts, topics, _, _ = reviews
+    clf = small_classifier(callbacks=[Nought()], max_epochs=1).fit(texts, topics)
+    assert np.isfinite(clf.predict_proba(texts)).all()
 
 
 def test_a_large_gradient_of_one_encoder_leaves_the_others_alone(reviews):
