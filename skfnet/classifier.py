@@ -68,9 +68,9 @@ class FNetClassifier(ClassifierMixin, TextEstimator):
         Share of hidden units dropped in training, after the embeddings and each feed-forward
         layer and before the output layer. 0 also keeps the pairs of neighbouring tokens, of
         which half are left out otherwise, and the n-grams of words, of which a fifth are.
-    pooling : {"mean", "max", "cls"}, default="mean"
-        How hidden states become one vector: their mean or maximum over the document, or the
-        paper's dense tanh layer on the first token.
+    pooling : {"mean_max", "mean", "max", "cls"}, default="mean_max"
+        How hidden states become one vector: their mean or maximum over the document, the sum of
+        both, each after a LayerNorm, or the paper's dense tanh layer on the first token.
     max_epochs : int or "auto", default="auto"
         Passes over the training documents. "auto" gives a small corpus enough steps to learn:
         ``(28 + n_classes / 2) / sqrt(n_documents / batch_size)``, more where that makes less than
@@ -179,7 +179,7 @@ class FNetClassifier(ClassifierMixin, TextEstimator):
         attention_layout: str = "top",
         n_encoders: int = 4,
         dropout: float = 0.2,
-        pooling: str = "mean",
+        pooling: str = "mean_max",
         max_epochs: int | str = "auto",
         batch_size: int | str = "auto",
         learning_rate: float = 4e-3,

@@ -107,7 +107,7 @@ class TextEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         attention_layout: str = "top",
         n_encoders: int = 4,
         dropout: float = 0.2,
-        pooling: str = "mean",
+        pooling: str = "mean_max",
         max_epochs: int | str = "auto",
         batch_size: int | str = "auto",
         learning_rate: float = 4e-3,

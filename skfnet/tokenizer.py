@@ -29,9 +29,10 @@ PAD, UNKNOWN, CLS, SEP, MASK = SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SE
 # costs no more than any other and the tokens of its beginning never depend on its end.
 _LONGEST_WORD = 64
 _SMALLEST_VOCABULARY = len(SPECIAL_TOKENS) + 256
-# Ideographs and kana, and consonants with their signs where no space stands between words.
+# Where no space stands between words: ideographs and kana, each a word; and stretches of the
+# scripts whose signs mean nothing alone, known by the n-grams in them.
 _WRITTEN_WITHOUT_SPACES = (
-    r"[\p{Han}\p{Hiragana}\p{Katakana}]|[\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]\p{M}*"
+    r"[\p{Han}\p{Hiragana}\p{Katakana}]|(?:[\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]\p{M}*){1,16}"
 )
 # A document is cut before it is tokenized, at first after this many characters a wanted token.
 _CHARACTERS_PER_TOKEN = 12
@@ -42,8 +43,8 @@ class TextTokenizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
 
     Words that occur at least twice get an entry of their own. Beside it each word, known or not,
     has its character n-grams, by which the encoder knows the parts of a word that training has
-    not seen; so no character of any script is lost. Ideographs and kana are words of their own,
-    as are the consonants of scripts that put no space between words, with their vowel signs.
+    not seen; so no character of any script is lost. Ideographs and kana are words of their own.
+    Thai, Lao, Khmer and Burmese, which put no space between words either, are cut every 16 letters.
     Training is deterministic.
 
     Parameters

@@ -103,7 +103,7 @@ def test_word_order_can_be_learned():
     assert clf.fit(texts[:200], labels[:200]).score(texts[200:], labels[200:]) > 0.9
 
 
-@pytest.mark.parametrize("pooling", ["mean", "max", "cls"])
+@pytest.mark.parametrize("pooling", ["mean_max", "mean", "max", "cls"])
 def test_shapes_and_kinds_of_results(pooling, reviews):
     texts, topics, others, _ = reviews
     clf = small_classifier(pooling=pooling).fit(texts, topics)
@@ -199,7 +199,9 @@ def test_labels_in_any_container(wrap):
 # --- one document, one answer -----------------------------------------------------------
 
 
-@pytest.fixture(scope="module", params=["mean", "max", "cls", "untrained", "default size"])
+@pytest.fixture(
+    scope="module", params=["mean_max", "mean", "max", "cls", "untrained", "default size"]
+)
 def any_model(request, reviews):
     """Give a classifier of each pooling, one whose training moved nothing, one of default size."""
     texts, topics, _, _ = reviews

@@ -213,15 +213,25 @@ def test_a_word_that_comes_again_has_the_same_number():
     assert tokens[0][0] == tokens[0][2] == tokens[1][0] >= tokens.vocab_size
 
 
-def test_scripts_without_spaces_are_cut_at_each_sign():
-    tokenizer = TextTokenizer().fit(
-        ["\u65e5\u672c\u8a9e \u30c6\u30ad", "\u0e2a\u0e27\u0e31\u0e2a\u0e14\u0e35"] * 2
-    )
-    shown = [
-        tokenizer.decode(row)
-        for row in tokenizer.transform(["\u8a9e\u65e5x1\u30c6", "\u0e2a\u0e27\u0e31"])
-    ]
-    assert shown == ["\u8a9e \u65e5 [UNK] \u30c6", "\u0e2a \u0e27\u0e31"]
+def test_ideographs_and_kana_are_words():
+    tokenizer = TextTokenizer().fit(["\u65e5\u672c\u8a9e \u30c6\u30ad"] * 2)
+    (row,) = tokenizer.transform(["\u8a9e\u65e5x1\u30c6"])
+    assert tokenizer.decode(row) == "\u8a9e \u65e5 [UNK] \u30c6"
+
+
+@pytest.mark.parametrize("letter", ["\u0e2a\u0e31", "\u0eaa", "\u1780\u17b6", "\u1000\u102d"])
+def test_scripts_without_spaces_or_ideographs_are_cut_every_16_letters(letter):
+    tokenizer = TextTokenizer().fit([letter * 16, letter * 3] * 2)
+    (row,) = tokenizer.transform([f"{letter * 35}x1"])
+    assert tokenizer.decode(row) == f"{letter * 16} {letter * 16} {letter * 3} [UNK]"
+
+
+def test_a_thai_word_is_known_wherever_it_stands():
+    word = "\u0e2a\u0e27\u0e31\u0e2a\u0e14\u0e35"
+    tokens = TextTokenizer().fit([word] * 2).transform([word, f"\u0e01\u0e02{word}\u0e04"])
+    alone, inside = (set(tokens.spellings[row].indices) for row in tokens)
+    inner = {word[i : i + n] for n in range(3, 7) for i in range(len(word) - n + 1)}
+    assert len(alone & inside) >= len(inner) >= 10
 
 
 def test_composed_and_decomposed_characters_are_the_same(trained):

@@ -38,6 +38,23 @@ class MaxPooling(nn.Module):
         return hidden.masked_fill(beyond(hidden, lengths), -torch.inf).amax(dim=1)
 
 
+class MeanMaxPooling(nn.Module):
+    """Mean plus maximum, each after a LayerNorm without weights, so that they count alike.
+
+    The mean tells what a document is about as a whole, the maximum what stands out in it, in
+    however few of its words.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.mean, self.max = MeanPooling(width), MaxPooling(width)
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+
+    def forward(self, hidden: Tensor, lengths: Tensor) -> Tensor:
+        """Pool (batch, length, width) to (batch, width)."""
+        return self.norm(self.mean(hidden, lengths)) + self.norm(self.max(hidden, lengths))
+
+
 class ClsPooling(nn.Module):
     """The paper's pooler: a dense layer with tanh on the first token, [CLS]."""
 
@@ -53,6 +70,7 @@ class ClsPooling(nn.Module):
 
 
 POOLINGS: dict[str, Callable[[int], nn.Module]] = {
+    "mean_max": MeanMaxPooling,
     "mean": MeanPooling,
     "max": MaxPooling,
     "cls": ClsPooling,
@@ -68,7 +86,7 @@ class DocumentClassifier(nn.Module):
         The encoder's sizes and choices.
     n_classes : int
         Number of logits.
-    pooling : {"mean", "max", "cls"}, default="mean"
+    pooling : {"mean_max", "mean", "max", "cls"}, default="mean_max"
         How a row's hidden states become one vector.
 
     Examples
@@ -80,7 +98,7 @@ class DocumentClassifier(nn.Module):
     torch.Size([1, 3])
     """
 
-    def __init__(self, config: EncoderConfig, n_classes: int, pooling: str = "mean") -> None:
+    def __init__(self, config: EncoderConfig, n_classes: int, pooling: str = "mean_max") -> None:
         super().__init__()
         if pooling not in POOLINGS:
             raise ValueError(f"Unknown pooling {pooling!r}; known are {sorted(POOLINGS)}.")
@@ -155,7 +173,7 @@ class Ensemble(nn.Module):
         Sizes and choices of each encoder.
     n_classes : int
         Number of outputs.
-    pooling : {"mean", "max", "cls"}, default="mean"
+    pooling : {"mean_max", "mean", "max", "cls"}, default="mean_max"
         As in :class:`DocumentClassifier`.
     n_members : int, default=1
         Number of models.
@@ -167,7 +185,7 @@ class Ensemble(nn.Module):
     """
 
     def __init__(
-        self, config: EncoderConfig, n_classes: int, pooling: str = "mean", n_members: int = 1
+        self, config: EncoderConfig, n_classes: int, pooling: str = "mean_max", n_members: int = 1
     ) -> None:
         super().__init__()
         self.members = nn.ModuleList(

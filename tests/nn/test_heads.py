@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.preprocessing import scale
 
 from skfnet.nn import DocumentClassifier, EncoderConfig, Ensemble
 from skfnet.nn.heads import POOLINGS
@@ -24,6 +25,14 @@ def test_mean_and_max_over_the_tokens_of_a_row(name, reduce, hidden):
     pooled = POOLINGS[name](6)(hidden, torch.tensor(LENGTHS)).numpy()
     for row, n in enumerate(LENGTHS):
         np.testing.assert_allclose(pooled[row], reduce(hidden[row, :n].numpy(), axis=0), rtol=1e-5)
+
+
+def test_mean_max_is_the_sum_of_both_brought_to_one_scale(hidden):
+    pooled = POOLINGS["mean_max"](6)(hidden, torch.tensor(LENGTHS)).numpy()
+    for row, n in enumerate(LENGTHS):
+        tokens = hidden[row, :n].numpy().astype(np.float64)
+        expected = scale(tokens.mean(axis=0)) + scale(tokens.max(axis=0))
+        np.testing.assert_allclose(pooled[row], expected, atol=1e-4)
 
 
 def test_cls_is_the_papers_pooler(hidden):
