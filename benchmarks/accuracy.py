@@ -1,0 +1,394 @@
+"""Accuracy, probabilities and speed of FNetClassifier with default parameters, beside its peers.
+
+Each model is fitted on the training file of each data set and scored on the official test file,
+in a process of its own, one after the other, all with the same number of threads. Texts and labels
+come from ../shared/data (--data). FNetClassifier has its default parameters, the same for every
+set; --params changes some. Two more columns have another mixer and are the same otherwise. The
+peers' C, or number of epochs, is chosen by cross-validation on the training file.
+
+Seeds 0, 1, ... decide the order of the training documents and everything random. The default
+FNetClassifier is fitted with all of them, the others with seed 0 alone.
+
+The seconds to fit are from raw texts to the fitted model, tokenizing included, imports and the
+search for a peer's C left out; likewise for prediction. The expected calibration error has 15 bins
+of equal width of the likeliest label's probability. LinearSVC gives no probabilities.
+
+Writes accuracy.{md,csv,png} under benchmarks/results, or validation.* with --validation; with
+--limit its number is added to the name. A row that the CSV holds is not measured again, whatever
+has changed in the code: use --again.
+
+For instance:
+  python benchmarks/accuracy.py
+  python benchmarks/accuracy.py --validation --limit 500
+  python benchmarks/accuracy.py --sets trec6,r8 --models fnet --validation
+  python benchmarks/accuracy.py --validation --models fnet --params '{"depth": 4}'
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import re
+import tempfile
+import time
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import mean, median, stdev
+from typing import Any, NamedTuple
+
+import numpy as np
+from common import (
+    Rows,
+    add_data_options,
+    figure,
+    in_own_process,
+    load,
+    make_parser,
+    mean_sd,
+    names_of,
+    notes,
+    start,
+    table,
+    write_report,
+)
+from sklearn.base import BaseEstimator, ClassifierMixin
+
+SETS = (
+    *("ag_news", "sst2_sent", "trec6", "mr", "r8", "sms_spam", "banking77", "20ng_stripped"),
+    *("hate_offensive", "sib200_20langs", "imdb"),
+)
+FOLDS = 3  # of the peers' search
+
+
+def fnet(**params: Any) -> Callable[..., Any]:
+    def build(seed: int, threads: int, folder: str, others: dict[str, Any]) -> Any:
+        import torch
+        import torch._dynamo  # the first optimizer of a process imports it, for a second or two
+
+        from skfnet import FNetClassifier, TextTokenizer
+
+        torch.set_num_threads(threads)
+        # TextTokenizer() is what the default None means; so `others` may hold tokenizer__... too.
+        clf = FNetClassifier(tokenizer=TextTokenizer(), random_state=seed, **params)
+        return clf.set_params(**others)
+
+    return build
+
+
+def linear(kind: str, strengths: list[float], **vectorizing: Any) -> Callable[..., Any]:
+    def build(seed: int, threads: int, folder: str, others: dict[str, Any]) -> Any:
+        from sklearn.feature_extraction.text import TfidfVectorizer
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.model_selection import GridSearchCV
+        from sklearn.pipeline import make_pipeline
+        from sklearn.svm import LinearSVC
+
+        model = LogisticRegression(max_iter=1000) if kind == "lr" else LinearSVC()
+        vectorizer = TfidfVectorizer(sublinear_tf=True, **vectorizing)
+        pipeline = make_pipeline(vectorizer, model, memory=folder)
+        grid = {f"{pipeline.steps[1][0]}__C": strengths}
+        return GridSearchCV(pipeline, grid, cv=FOLDS)
+
+    return build
+
+
+def fasttext(epochs: list[int], **params: Any) -> Callable[..., Any]:
+    def build(seed: int, threads: int, folder: str, others: dict[str, Any]) -> Any:
+        import fasttext  # noqa: F401 -- its absence is said here
+        from sklearn.model_selection import GridSearchCV
+
+        peer = FastText(seed=seed, threads=threads, **params)
+        return GridSearchCV(peer, {"epochs": epochs}, cv=FOLDS)
+
+    return build
+
+
+class FastText(ClassifierMixin, BaseEstimator):
+    """fastText behind fit and predict, its text file included."""
+
+    def __init__(
+        self, seed: int = 0, threads: int = 1, n_words: int = 1, epochs: int = 5, rate: float = 0.5
+    ) -> None:
+        self.seed, self.threads = seed, threads
+        self.n_words, self.epochs, self.rate = n_words, epochs, rate
+
+    def fit(self, X: list[str], y: list[str]) -> FastText:
+        import fasttext
+
+        self.classes_, numbers = np.unique(y, return_inverse=True)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "train.txt")
+            lines = (f"__label__{i} {self._line(x)}\n" for i, x in zip(numbers, X, strict=True))
+            path.write_text("".join(lines), encoding="utf-8")
+            with zeroed_memory():
+                self.model_ = fasttext.train_supervised(
+                    str(path),
+                    thread=self.threads,
+                    seed=self.seed,
+                    wordNgrams=self.n_words,
+                    epoch=self.epochs,
+                    lr=self.rate,
+                    verbose=0,
+                )
+        return self
+
+    def predict_proba(self, X: list[str]) -> np.ndarray:
+        names, found = self.model_.predict([self._line(x) for x in X], k=len(self.classes_))
+        probabilities = np.zeros((len(X), len(self.classes_)))
+        for row, (labels, values) in enumerate(zip(names, found, strict=True)):
+            columns = [int(label.removeprefix("__label__")) for label in labels]
+            probabilities[row, columns] = values
+        return probabilities / probabilities.sum(axis=1, keepdims=True)
+
+    def predict(self, X: list[str]) -> np.ndarray:
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+    @staticmethod
+    def _line(text: str) -> str:
+        """Prepare a text as fastText's tutorial does: lower case, signs set apart, one line."""
+        return " ".join(re.sub(r"([.!?,'/();:\"])", r" \1 ", text.lower()).split())
+
+
+@contextmanager
+def zeroed_memory() -> Iterator[None]:
+    """Let glibc hand out zeroed memory.
+
+    With fewer than 10 threads fastText leaves most of its input matrix as the memory came
+    (facebookresearch/fastText#1061): zeros in a fresh process, at worst NaN in a used one.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    perturb = -6  # M_PERTURB fills new memory with the complement of a byte; 0 turns it off
+    if mallopt is not None:
+        mallopt(perturb, 0xFF)
+    try:
+        yield
+    finally:
+        if mallopt is not None:
+            mallopt(perturb, 0)
+
+
+class Model(NamedTuple):
+    label: str
+    build: Callable[..., Any]
+
+
+_SVC = [0.1, 0.3, 1, 3]
+MODELS = {
+    "fnet": Model("FNetClassifier", fnet()),
+    "attention": Model('mixer="attention"', fnet(mixer="attention")),
+    "none": Model('mixer="none"', fnet(mixer="none")),
+    "lr": Model("TF-IDF(1,2) + LogisticRegression", linear("lr", [1, 10, 100], ngram_range=(1, 2))),
+    "svc": Model("TF-IDF(1,2) + LinearSVC", linear("svc", _SVC, ngram_range=(1, 2))),
+    "chars": Model(
+        "TF-IDF of characters 2-5 + LinearSVC",
+        linear("svc", _SVC, analyzer="char_wb", ngram_range=(2, 5)),
+    ),
+    "fasttext2": Model("fastText, bigrams", fasttext([10, 25, 50], n_words=2)),
+    "fasttext1": Model("fastText, words", fasttext([5, 10, 25], n_words=1)),
+}
+OURS = ("fnet", "attention", "none")
+PEERS = [name for name in MODELS if name not in OURS]
+
+
+def measure(data: Path, settings: dict[str, Any], threads: int) -> dict[str, Any]:
+    """Fit and score one model on one set."""
+    texts, labels, held_out, truth = load(
+        data, settings["set"], settings["part"], seed=settings["seed"], limit=settings["limit"]
+    )
+    build, others = MODELS[settings["model"]].build, json.loads(settings["params"])
+    with tempfile.TemporaryDirectory() as folder:
+        model = build(settings["seed"], threads, folder, others)  # what it needs is imported here
+        begin = time.perf_counter()
+        model.fit(texts, labels)
+        seconds = getattr(model, "refit_time_", time.perf_counter() - begin)
+        passes = []
+        while sum(passes) < 1:  # the first pass over a small set is mostly warming up
+            begin = time.perf_counter()
+            predicted = model.predict(held_out)
+            passes.append(time.perf_counter() - begin)
+    chosen = getattr(model, "best_params_", {})
+    return {
+        "n_train": len(texts),
+        "n_scored": len(held_out),
+        "chosen": " ".join(f"{k.split('__')[-1]}={v}" for k, v in chosen.items()),
+        "fit_seconds": seconds,
+        "documents_per_second": len(held_out) / median(passes),
+        **scores(model, held_out, np.array(truth), predicted),
+    }
+
+
+def scores(model: Any, texts: list[str], truth: np.ndarray, predicted: Any) -> dict[str, float]:
+    from sklearn.metrics import accuracy_score, f1_score, log_loss
+
+    found = {
+        "accuracy": accuracy_score(truth, predicted),
+        "macro_f1": f1_score(truth, predicted, average="macro"),
+    }
+    if hasattr(model, "predict_proba"):
+        probabilities = np.asarray(model.predict_proba(texts), dtype=np.float64)
+        probabilities /= probabilities.sum(axis=1, keepdims=True)
+        found["log_loss"] = log_loss(truth, probabilities, labels=model.classes_)
+        right = model.classes_[probabilities.argmax(axis=1)] == truth
+        found["ece"] = expected_calibration_error(probabilities.max(axis=1), right)
+    return {name: float(value) for name, value in found.items()}
+
+
+def expected_calibration_error(
+    confidence: np.ndarray, right: np.ndarray, n_bins: int = 15
+) -> float:
+    """Give the mean distance of confidence and accuracy, bin by bin of equal width."""
+    bins = np.minimum((confidence * n_bins).astype(int), n_bins - 1)
+    difference = np.bincount(bins, confidence - right, minlength=n_bins)
+    return float(np.abs(difference).sum() / len(right))
+
+
+def measure_all(args: Namespace, rows: Rows, fixed: dict[str, Any]) -> None:
+    for name in args.sets:
+        for model in args.models:
+            params = args.params if model in OURS else "{}"
+            for seed in range(args.seeds if model == "fnet" else 1):
+                settings = {"set": name, "model": model, "params": params, "seed": seed, **fixed}
+                rows.get(settings, in_own_process, measure, args.data, settings, args.threads)
+
+
+Results = dict[str, dict[str, list[dict[str, Any]]]]
+
+
+def collect(rows: Rows, fixed: dict[str, Any], params: str) -> Results:
+    """Give the rows of each set and model, those of earlier runs included."""
+    results: Results = {}
+    for name in SETS:
+        of_set = {}
+        for model in MODELS:
+            of = {"set": name, "model": model, "params": params if model in OURS else "{}"}
+            of_set[model] = rows.matching({**of, **fixed})
+        if any(of_set.values()):
+            results[name] = of_set
+    return results
+
+
+def values_of(found: list[dict[str, Any]], column: str) -> list[float]:
+    return [row[column] for row in found if isinstance(row.get(column), float | int)]
+
+
+def by_set(results: Results, column: str, models: list[str], *, highest: bool = True) -> str:
+    """Give a table of one column: a row a set, and the mean over the sets that all models have."""
+    header = ["set", *(MODELS[model].label for model in models), "best peer", "difference"]
+    lines, means = [], []
+    for name, of_set in results.items():
+        values = {model: values_of(of_set[model], column) for model in models}
+        line = [name, *(mean_sd(found) if found else "" for found in values.values())]
+        peers = {m: mean(found) for m, found in values.items() if m in PEERS and found}
+        if values["fnet"] and peers:
+            best = (max if highest else min)(peers, key=peers.get)
+            line += [MODELS[best].label, f"{mean(values['fnet']) - peers[best]:+.3f}"]
+        lines.append(line + [""] * (len(header) - len(line)))
+        if all(values.values()):
+            means.append([mean(found) for found in values.values()])
+    if len(means) > 1:
+        over = dict(zip(models, np.mean(means, axis=0), strict=True))
+        best = (max if highest else min)((m for m in models if m in PEERS), key=over.get)
+        lines.append([f"mean of {len(means)}", *(f"{value:.3f}" for value in over.values())])
+        lines[-1] += [MODELS[best].label, f"{over['fnet'] - over[best]:+.3f}"]
+    return table(header, lines)
+
+
+def speeds(results: Results) -> str:
+    header = ["set", "documents trained / scored"]
+    header += [f"{model.label}: fit s; documents/s" for model in MODELS.values()]
+    lines = []
+    for name, of_set in results.items():
+        sizes = next(found[0] for found in of_set.values() if found)
+        line = [name, f"{sizes['n_train']:,} / {sizes['n_scored']:,}"]
+        for found in of_set.values():
+            seconds = [row["fit_seconds"] for row in found]
+            rate = [row["documents_per_second"] for row in found]
+            line.append(f"{median(seconds):.2f}; {median(rate):,.0f}" if found else "")
+        lines.append(line)
+    return table(header, lines)
+
+
+def plot(results: Results, path: Path) -> None:
+    made, (left, right) = figure(2, 1.5 + 0.45 * len(results))
+    for model, marker in zip(MODELS, "o+xsv^Dd", strict=True):
+        for ax, column in ((left, "accuracy"), (right, "fit_seconds")):
+            found = {
+                name: values_of(of_set[model], column)
+                for name, of_set in results.items()
+                if of_set[model]
+            }
+            spread = [stdev(v) if len(v) > 1 else 0 for v in found.values()]
+            ax.errorbar(
+                [mean(v) for v in found.values()],
+                list(found),
+                xerr=spread,
+                fmt=marker,
+                label=MODELS[model].label,
+                zorder=3 if model == "fnet" else 2,
+            )
+    left.set_xlabel("accuracy")
+    right.set(xlabel="seconds to fit", xscale="log", yticklabels=[])
+    for ax in (left, right):
+        ax.set_ylim(len(results) - 0.5, -0.5)
+    made.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    made.savefig(path, dpi=150)
+
+
+def main() -> None:
+    parser = make_parser(__doc__)
+    add_data_options(parser)
+    parser.add_argument("--sets", type=names_of(SETS), default=SETS, help=",".join(SETS))
+    parser.add_argument(
+        "--models", type=names_of(MODELS), default=list(MODELS), help=",".join(MODELS)
+    )
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 0 to N-1")
+    parser.add_argument("--params", default="{}", metavar="JSON", help="FNetClassifier parameters")
+    parser.add_argument(
+        "--validation",
+        action="store_true",
+        help="score on a stratified 15 %% of the training file: for choosing parameters",
+    )
+    args = start(parser)
+    try:
+        args.params = json.dumps(json.loads(args.params), sort_keys=True)
+    except json.JSONDecodeError as error:
+        parser.error(f"--params is not JSON: {error}")
+
+    name = "validation" if args.validation else "accuracy"
+    name += f"_{args.limit}" if args.limit else ""
+    fixed = {
+        "part": "validation" if args.validation else "test",
+        "threads": args.threads,
+        "limit": args.limit,
+    }
+    rows = Rows(args.results / f"{name}.csv", again=args.again)
+    measure_all(args, rows, fixed)
+    results = collect(rows, fixed, args.params)
+    scored = "15 % of the training file" if args.validation else "the official test file"
+    likely = [model for model in MODELS if model not in ("svc", "chars")]
+    write_report(
+        args.results / f"{name}.md",
+        f"Accuracy, scored on {scored}",
+        rows.machine,
+        f"FNetClassifier: mean ± standard deviation over {args.seeds} seed(s), parameters "
+        f"{'default' if args.params == '{}' else args.params}. Threads: {args.threads}. "
+        + (f"At most {args.limit} documents to train on and to score. " if args.limit else "")
+        + "Accuracy:",
+        by_set(results, "accuracy", list(MODELS)),
+        "Macro-averaged F1:",
+        by_set(results, "macro_f1", list(MODELS)),
+        "Log-loss of the probabilities:",
+        by_set(results, "log_loss", likely, highest=False),
+        "Expected calibration error, 15 bins:",
+        by_set(results, "ece", likely, highest=False),
+        "Medians of the seconds to fit, from raw texts, and of the documents predicted a second:",
+        speeds(results),
+        notes(results),
+    )
+    plot(results, args.results / f"{name}.png")
+
+
+if __name__ == "__main__":
+    main()
