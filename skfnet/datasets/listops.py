@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from statistics import median
 
@@ -74,13 +75,19 @@ def make_listops(
     """
     if isinstance(random_state, np.random.RandomState):
         random_state = random_state.randint(2**31)
-    random = np.random.default_rng(random_state)
+    elif random_state is None:
+        random_state = int(np.random.SeedSequence().generate_state(1)[0])
+    draw = random.Random(random_state)  # a number at a time: faster than NumPy's
     found: dict[str, str] = {}
     rejected = 0
     while len(found) < n_documents:
-        symbols, value = _expression(random, 1, max_depth, max_args)
+        symbols: list[str] = []
+        try:
+            value = _write_expression(symbols, max_length, draw, 1, max_depth, max_args)
+        except _TooLongError:
+            value = None
         text = " ".join(symbols)
-        if min_length < len(symbols) < max_length and text not in found:
+        if value is not None and len(symbols) > min_length and text not in found:
             found[text] = str(value)
             rejected = 0
             continue
@@ -94,18 +101,27 @@ def make_listops(
     return list(found), list(found.values())
 
 
-def _expression(
-    random: np.random.Generator, depth: int, max_depth: int, max_args: int
-) -> tuple[list[str], int]:
-    """Give the symbols and the value of a random expression."""
-    if depth >= max_depth or random.random() > _OPERATOR_SHARE:
-        value = int(random.integers(10))
-        return [str(value)], value
-    arguments = [
-        _expression(random, depth + 1, max_depth, max_args)
-        for _ in range(random.integers(2, max_args + 1))
+class _TooLongError(Exception):
+    """An expression has reached its limit: what is left of it need not be written."""
+
+
+def _write_expression(
+    symbols: list[str], limit: int, draw: random.Random, depth: int, max_depth: int, max_args: int
+) -> int:
+    """Append a random expression to `symbols`; give its value."""
+    if len(symbols) + 1 >= limit:
+        raise _TooLongError
+    if depth >= max_depth or draw.random() > _OPERATOR_SHARE:
+        value = draw.randrange(10)
+        symbols.append(str(value))
+        return value
+    operator = draw.choice(list(_OPERATORS))
+    symbols.append(operator)
+    values = [
+        _write_expression(symbols, limit, draw, depth + 1, max_depth, max_args)
+        for _ in range(draw.randint(2, max_args))
     ]
-    operator = list(_OPERATORS)[random.integers(len(_OPERATORS))]
-    symbols = [symbol for argument, _ in arguments for symbol in argument]
-    value = _OPERATORS[operator]([value for _, value in arguments])
-    return [operator, *symbols, "]"], value
+    if len(symbols) + 1 >= limit:
+        raise _TooLongError
+    symbols.append("]")
+    return _OPERATORS[operator](values)
