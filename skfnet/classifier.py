@@ -29,9 +29,9 @@ class FNetClassifier(ClassifierMixin, TextEstimator):
     """Text classifier with a Fourier-mixing encoder, trained from scratch.
 
     Texts become tokens (:class:`TextTokenizer`), a small FNet encoder mixes them by a 2-D Fourier
-    transform at each document's own length, the mean of the hidden states goes through a linear
-    layer. Several such encoders are trained side by side and averaged. A document's result depends
-    on that document alone, never on what else is in the batch.
+    transform at each document's own length, mean and maximum of the hidden states go through a
+    linear layer. Several such encoders are trained side by side and averaged. A document's result
+    depends on that document alone, never on what else is in the batch.
 
     Parameters
     ----------

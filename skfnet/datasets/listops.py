@@ -75,9 +75,8 @@ def make_listops(
     """
     if isinstance(random_state, np.random.RandomState):
         random_state = random_state.randint(2**31)
-    elif random_state is None:
-        random_state = int(np.random.SeedSequence().generate_state(1)[0])
-    draw = random.Random(random_state)  # a number at a time: faster than NumPy's
+    # A number at a time: faster than NumPy's. None takes the seed from the operating system.
+    draw = random.Random(None if random_state is None else int(random_state))
     found: dict[str, str] = {}
     rejected = 0
     while len(found) < n_documents:
@@ -87,7 +86,8 @@ def make_listops(
         except _TooLongError:
             value = None
         text = " ".join(symbols)
-        if value is not None and len(symbols) > min_length and text not in found:
+        fits = value is not None and min_length < len(symbols) < max_length
+        if fits and text not in found:
             found[text] = str(value)
             rejected = 0
             continue
@@ -102,7 +102,7 @@ def make_listops(
 
 
 class _TooLongError(Exception):
-    """An expression has reached its limit: what is left of it need not be written."""
+    """An expression is too long already: what is left of it need not be written."""
 
 
 def _write_expression(
@@ -121,7 +121,5 @@ def _write_expression(
         _write_expression(symbols, limit, draw, depth + 1, max_depth, max_args)
         for _ in range(draw.randint(2, max_args))
     ]
-    if len(symbols) + 1 >= limit:
-        raise _TooLongError
     symbols.append("]")
     return _OPERATORS[operator](values)

@@ -64,7 +64,12 @@ def test_listops_within_bounds():
             assert 2 <= len(inner.split()) <= 4
 
 
-@pytest.mark.parametrize("seed", [3, "state"])
+def test_listops_of_every_length_that_is_allowed():
+    texts, _ = make_listops(400, min_length=3, max_length=12, random_state=0)
+    assert {len(text.split()) for text in texts} == set(range(4, 12))
+
+
+@pytest.mark.parametrize("seed", [3, np.int64(3), "state"])
 def test_listops_repeat_with_their_seed(seed):
     def made():
         state = np.random.RandomState(1) if seed == "state" else seed
