@@ -230,6 +230,15 @@ def _processor() -> str:
     return found[1].strip() if found else platform.processor() or platform.machine()
 
 
+def gpu_name(device: str) -> str:
+    """Give the name of a GPU; nothing for the CPU, whose name every row has."""
+    if device == "cpu":
+        return ""
+    import torch
+
+    return torch.cuda.get_device_name(device)
+
+
 def mean_sd(values: Sequence[float], digits: int = 3) -> str:
     """Show a mean, and the standard deviation where there is one."""
     spread = f" ± {stdev(values):.{digits}f}" if len(values) > 1 else ""

@@ -6,16 +6,20 @@ in a process, take turns at a step (zeroed gradients, forward, backward of the m
 optimizer); shown is the median of the rounds' ratios. "none" is the same encoder without mixing.
 Bigram embeddings are off: they have nothing to do with mixing.
 
+With --forward the steps are forward passes alone, without dropout and gradients: prediction.
+
 "transformers FNet" and "transformers BERT" are FNetModel and BertModel (fused attention kernel, no
 dropout of attention weights, as here) of the `transformers` library, without pooler. "fourier, as
 published" is EncoderConfig.base at the same size, which computes what FNetModel computes.
 
-Writes mixing.{md,csv,png} under benchmarks/results (mixing_cuda with --device cuda). A row that the
-CSV holds is not measured again, whatever has changed in the code: use --again.
+Writes mixing.{md,csv,png} under benchmarks/results; other devices, precisions and --forward
+have their own, mixing_cuda_bfloat16_forward for instance. A row that the CSV holds is not measured
+again, whatever has changed in the code: use --again. On a GPU one process measures all rows.
 
 For instance:
   python benchmarks/mixing.py
   python benchmarks/mixing.py --lengths 128,4096 --rounds 3
+  python benchmarks/mixing.py --device cuda --precision bfloat16 --forward
 """
 
 from __future__ import annotations
@@ -25,7 +29,7 @@ from collections.abc import Callable
 from statistics import median
 from typing import Any
 
-from common import Rows, figure, in_own_process, make_parser, start, table, write_report
+from common import Rows, figure, gpu_name, in_own_process, make_parser, start, table, write_report
 
 LENGTHS = (32, 128, 512, 2048, 4096)
 VOCABULARY = 8000
@@ -35,6 +39,7 @@ MIXERS = (
 )
 THEIRS = {"FNetModel": "transformers FNet", "BertModel": "transformers BERT"}
 PUBLISHED = "fourier, as published"
+PASSES = {"both": "Forward and backward pass", "forward": "Forward pass"}
 # Steps of the first by steps of the second.
 COSTS = [(mixer, "none") for mixer in MIXERS]
 AHEAD = [("FNetModel", "fourier"), ("FNetModel", PUBLISHED), ("BertModel", "fourier")]
@@ -82,12 +87,20 @@ def measure(settings: dict[str, Any], rounds: int) -> dict[str, float]:
     lengths = torch.full((n_rows,), length, device=device)
     bfloat16 = settings["precision"] == "bfloat16"
 
+    training = settings["passes"] == "both"
+
     def step(model: Any, function: Callable[..., Any]) -> float:
+        # A new tensor, as a new batch has: what skfnet keeps for a batch is not kept for the next.
+        batch_lengths = lengths.clone()
         begin = time.perf_counter()
         model.zero_grad(set_to_none=True)
-        with torch.autocast(device.type, torch.bfloat16, bfloat16):
-            hidden = function(ids, lengths)
-        hidden.float().square().mean().backward()
+        with (
+            torch.inference_mode(not training),
+            torch.autocast(device.type, torch.bfloat16, bfloat16),
+        ):
+            hidden = function(ids, batch_lengths)
+        if training:
+            hidden.float().square().mean().backward()
         if device.type == "cuda":
             torch.cuda.synchronize()
         return time.perf_counter() - begin
@@ -95,7 +108,7 @@ def measure(settings: dict[str, Any], rounds: int) -> dict[str, float]:
     pair = []
     for name in (settings["model"], settings["beside"]):
         model, function = encoder(name, length, settings["depth"], settings["width"])
-        pair.append((model.to(device).train(), function))
+        pair.append((model.to(device).train(training), function))
     seconds = [[step(*side) for side in pair] for _ in range(rounds + 1)][1:]
     ones, others = zip(*seconds, strict=True)
     return {
@@ -116,28 +129,23 @@ def main() -> None:
     add("--rounds", type=int, default=9, metavar="N", help="a third of it for rare mixers")
     add("--device", default="cpu")
     add("--precision", choices=("float32", "bfloat16"), default="float32")
+    add("--forward", dest="passes", action="store_const", const="forward", default="both")
     args = start(parser)
-    name = "mixing" if args.device == "cpu" else f"mixing_{args.device}_{args.precision}"
+    plain = {"cpu", "float32", "both"}
+    kind = [word for word in (args.device, args.precision, args.passes) if word not in plain]
+    name = "_".join(["mixing", *kind])
     rows = Rows(args.results / f"{name}.csv", again=args.again)
-    names = ("tokens", "depth", "width", "device", "threads", "precision")
+    names = ("tokens", "depth", "width", "device", "threads", "precision", "passes")
     common = {"gpu": gpu_name(args.device), **{k: vars(args)[k] for k in names}}
+    # On a CPU nothing may be left of the last pair: memory once used is cheaper to use again.
+    alone = in_own_process if args.device == "cpu" else lambda function, *args: function(*args)
     found = {}
     for model, beside in (*COSTS[:2], *AHEAD, *COSTS[2:]):
         rounds = max(args.rounds // 3, 3) if (model, beside) in COSTS[2:] else args.rounds
         for length in args.lengths:
             settings = {"model": model, "beside": beside, "length": length, **common}
-            found[model, beside, length] = rows.get(
-                settings, in_own_process, measure, settings, rounds
-            )
+            found[model, beside, length] = rows.get(settings, alone, measure, settings, rounds)
     report(args, name, rows.machine, found)
-
-
-def gpu_name(device: str) -> str:
-    if device == "cpu":
-        return ""
-    import torch
-
-    return torch.cuda.get_device_name(device)
 
 
 def report(args: Any, name: str, machine: str, found: dict[tuple[str, str, int], Any]) -> None:
@@ -155,8 +163,9 @@ def report(args: Any, name: str, machine: str, found: dict[tuple[str, str, int],
         args.results / f"{name}.md",
         "What mixing costs",
         machine,
-        f"Forward and backward pass of an encoder of depth {args.depth} and width {args.width}, "
-        f"{args.tokens:,} tokens a batch, {args.precision}, {args.device}, {args.threads} threads. "
+        f"{PASSES[args.passes]} of an encoder of depth {args.depth} and width {args.width}, "
+        f"{args.tokens:,} tokens a batch, {args.precision}, "
+        f"{gpu_name(args.device) or args.device}, {args.threads} threads. "
         "Time as a multiple of the same encoder without mixing, by length of the rows:",
         table(header, [line(m, values("ratio", m, b)) for m, b in COSTS]),
         "How many times as fast as the other library's encoder of the same size:",

@@ -3,14 +3,15 @@
 Times the two routes of skfnet.nn.dft on one batch of 8,192 tokens, for equally long rows of many
 lengths and for ragged rows (lengths around the one named), by width. Shown is the time of "matmul"
 by that of "fft", medians of alternating runs: above 1 the FFT is faster. `choose_route` follows
-this table.
+this table. What does not depend on the layer, the tables and the groups of equal rows, is made once
+for a batch: --transforms is how often it is used, 1 being the worst case for tables.
 
 Writes routes.{md,csv} under benchmarks/results (routes_cuda with --device cuda). A row that the CSV
 holds is not measured again, whatever has changed in the code: use --again.
 
 For instance:
   python benchmarks/routes.py
-  python benchmarks/routes.py --device cuda --precision bfloat16
+  python benchmarks/routes.py --device cuda --precision bfloat16 --transforms 8
 """
 
 from __future__ import annotations
@@ -44,8 +45,10 @@ def measure(settings: dict[str, Any], repeats: int) -> dict[str, float]:
     seconds: dict[str, list[float]] = {"fft": [], "matmul": []}
     for _ in range(repeats + 1):
         for route, function in (("fft", dft._by_fft), ("matmul", dft._by_matmul)):
+            batch = lengths.clone()  # nothing is known of a new tensor
             begin = time.perf_counter()
-            function(x, lengths, True, "real")
+            for _ in range(settings["transforms"]):
+                function(x, batch, True, "real")
             if device.type == "cuda":
                 torch.cuda.synchronize()
             seconds[route].append(time.perf_counter() - begin)
@@ -55,6 +58,7 @@ def measure(settings: dict[str, Any], repeats: int) -> dict[str, float]:
 def main() -> None:
     parser = make_parser(__doc__)
     parser.add_argument("--repeats", type=int, default=9, metavar="N")
+    parser.add_argument("--transforms", type=int, default=1, metavar="N", help="of one batch")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     args = start(parser)
@@ -72,6 +76,7 @@ def main() -> None:
                     "device": args.device,
                     "precision": args.precision,
                     "threads": args.threads,
+                    "transforms": args.transforms,
                 }
                 row = rows.get(settings, measure, settings, args.repeats)
                 cells.append(f"{row['matmul_ms'] / row['fft_ms']:.1f}")
@@ -81,7 +86,8 @@ def main() -> None:
         "FFT or matrix products",
         rows.machine,
         f"Time of the matrix products by that of the FFT, {TOKENS:,} tokens, {args.precision}, "
-        f"{args.device}, {args.threads} threads, by the rows' length:",
+        f"{args.device}, {args.threads} threads, {args.transforms} transform(s) of a batch, by the "
+        "rows' length:",
         table(["rows", "width", *(f"{n:,}" for n in LENGTHS)], lines),
     )
 

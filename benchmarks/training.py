@@ -12,15 +12,17 @@ model is not the same: ReLU for GELU, one LayerNorm a block for two, no projecti
 embeddings; but hashed bigram embeddings, label smoothing and a schedule.
 
 Each runs in a process of its own; its memory is the process's peak, and by how much that exceeds
-what it held once the libraries were loaded. The sides take turns; ratios are medians over the
-repeats. Accuracy is not compared here.
+what it held once the libraries were loaded; on a GPU, the most memory that torch took there. The
+sides take turns; ratios are medians over the repeats. On a GPU both train in bfloat16 (autocast).
+Accuracy is not compared here.
 
-Writes training.{md,csv,png} under benchmarks/results. A row that the CSV holds is not measured
-again, whatever has changed in the code: use --again.
+Writes training.{md,csv,png} under benchmarks/results (training_cuda with --device cuda). A row that
+the CSV holds is not measured again, whatever has changed in the code: use --again.
 
 For instance:
   python benchmarks/training.py
   python benchmarks/training.py --documents 500 --repeats 1
+  python benchmarks/training.py --device cuda
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ from common import (
     Rows,
     add_data_folder,
     figure,
+    gpu_name,
     in_own_process,
     load,
     make_parser,
@@ -61,11 +64,13 @@ def measure(side: str, folder: Path, settings: dict[str, Any]) -> dict[str, floa
     train = train_skfnet if side == "skfnet" else train_loop
     warm_up = settings | {"depth": 1, "width": 16}
     train(side, texts[:64], labels[:64], warm_up)  # libraries are loaded, caches are filled
-    before = peak_megabytes()
+    before = peak_megabytes(settings["device"])
     begin = time.perf_counter()
     train(side, texts, labels, settings)
+    if settings["device"] != "cpu":
+        torch.accelerator.synchronize()
     seconds = time.perf_counter() - begin
-    peak = peak_megabytes()
+    peak = peak_megabytes(settings["device"])
     return {
         "documents_per_second": len(texts) / seconds,
         "peak_mb": peak,
@@ -73,10 +78,14 @@ def measure(side: str, folder: Path, settings: dict[str, Any]) -> dict[str, floa
     }
 
 
-def peak_megabytes() -> float:
-    """Give the most memory this process has held."""
+def peak_megabytes(device: str) -> float:
+    """Give the most memory this process has held, on a GPU the most that torch took there."""
     import resource
 
+    import torch
+
+    if device != "cpu":
+        return torch.cuda.max_memory_allocated(device) / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # kilobytes, on Linux
 
 
@@ -97,7 +106,7 @@ def train_skfnet(side: str, texts: list[str], labels: list[str], settings: dict[
         learning_rate=LEARNING_RATE,
         dropout=DROPOUT,
         random_state=settings["repeat"],
-        device="cpu",
+        device=settings["device"],
     ).fit(texts, labels)
 
 
@@ -108,11 +117,13 @@ def train_loop(side: str, texts: list[str], labels: list[str], settings: dict[st
     from skfnet import TextTokenizer
 
     torch.manual_seed(settings["repeat"])
+    device = torch.device(settings["device"])
     tokenizer = TextTokenizer(model="bpe").fit(texts)
     tokens = tokenizer.encode(texts, settings["max_length"])
     classes, targets = np.unique(labels, return_inverse=True)
     make = our_model if side == "our encoder" else their_model
     model, logits, words = make(settings, tokenizer.n_ids_, len(classes))
+    model.to(device)
     words.sparse = True
     dense = [weight for weight in model.parameters() if weight is not words.weight]
     optimizers = (
@@ -126,8 +137,12 @@ def train_loop(side: str, texts: list[str], labels: list[str], settings: dict[st
             [torch.from_numpy(tokens[row].astype(np.int64)) for row in rows],
             batch_first=True,
         )
-        scores = logits(ids, torch.from_numpy(tokens.lengths[rows]))
-        loss = torch.nn.functional.cross_entropy(scores, torch.from_numpy(targets[rows]))
+        lengths, expected = (
+            torch.from_numpy(a[rows]).to(device) for a in (tokens.lengths, targets)
+        )
+        with torch.autocast(device.type, torch.bfloat16, device.type != "cpu"):
+            scores = logits(ids.to(device), lengths)
+        loss = torch.nn.functional.cross_entropy(scores.float(), expected)
         model.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(dense, 1.0)
@@ -182,19 +197,22 @@ def main() -> None:
         *(("batch-size", 32), ("repeats", 3)),
     ):
         add(f"--{name}", type=int, default=default, metavar="N", help=f"default: {default}")
+    add("--device", default="cpu")
     args = start(parser)
-    rows = Rows(args.results / "training.csv", again=args.again)
-    names = ("documents", "max_length", "depth", "width", "batch_size", "threads")
+    name = "training" if args.device == "cpu" else f"training_{args.device}"
+    rows = Rows(args.results / f"{name}.csv", again=args.again)
+    names = ("documents", "max_length", "depth", "width", "batch_size", "threads", "device")
+    gpu = gpu_name(args.device)
     found: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
     for repeat in range(args.repeats):
         for side in SIDES:
-            settings = {"repeat": repeat, **{k: vars(args)[k] for k in names}}
+            settings = {"repeat": repeat, "gpu": gpu, **{k: vars(args)[k] for k in names}}
             job = (measure, side, args.data, settings)
             found[side].append(rows.get({"side": side, **settings}, in_own_process, *job))
-    report(args, rows.machine, found)
+    report(args, name, rows.machine, found)
 
 
-def report(args: Any, machine: str, found: dict[str, list[dict[str, Any]]]) -> None:
+def report(args: Any, name: str, machine: str, found: dict[str, list[dict[str, Any]]]) -> None:
     def ahead(side: str) -> float:
         pairs = zip(found["skfnet"], found[side], strict=True)
         return median(a["documents_per_second"] / b["documents_per_second"] for a, b in pairs)
@@ -216,25 +234,26 @@ def report(args: Any, machine: str, found: dict[str, list[dict[str, Any]]]) -> N
         "of it for this, MB",
     ]
     write_report(
-        args.results / "training.md",
+        args.results / f"{name}.md",
         "Training on ragged text",
         machine,
         f"{args.documents:,} documents of imdb from raw text, one epoch, depth {args.depth}, width "
         f"{args.width}, at most {args.max_length} tokens, batches of {args.batch_size}, "
-        f"{args.threads} threads; medians of {args.repeats} repeats:",
+        f"{gpu_name(args.device) or args.device}, {args.threads} threads; medians of "
+        f"{args.repeats} repeats:",
         table(header, lines),
     )
     made, axes = figure(2, 2.5)
-    for ax, key, name in zip(
+    for ax, key, label in zip(
         axes, ("documents_per_second", "peak_mb"), ("documents/s", "peak memory, MB"), strict=True
     ):
         ax.barh(
             [SIDES[side] for side in SIDES], [median(r[key] for r in found[side]) for side in SIDES]
         )
         ax.invert_yaxis()
-        ax.set(xlabel=name)
+        ax.set(xlabel=label)
     axes[1].set(yticks=[])
-    made.savefig(args.results / "training.png", dpi=150)
+    made.savefig(args.results / f"{name}.png", dpi=150)
 
 
 if __name__ == "__main__":

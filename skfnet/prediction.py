@@ -45,9 +45,11 @@ def run_windows(
     """
     results: list[Tensor] = []
     order = by_length(windows.lengths, batch_size)
-    with torch.inference_mode(), mixed_precision(device, bfloat16):
-        for rows in order:
-            batch = {name: t.to(device) for name, t in tensors(windows, rows).items()}
+    for rows in order:
+        # Made outside inference mode: there torch does not say whether lengths were changed, and
+        # what the mixers keep for a batch would be computed in every layer.
+        batch = {name: t.to(device) for name, t in tensors(windows, rows).items()}
+        with torch.inference_mode(), mixed_precision(device, bfloat16):
             results.append(function(**batch).float().cpu())
     stacked = np.empty((len(windows), results[0].shape[1]), dtype=np.float32)
     stacked[np.concatenate(order)] = torch.cat(results).numpy()

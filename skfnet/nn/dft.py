@@ -7,7 +7,7 @@ C_n[j, k] = cos(2 pi j k / n) and S_n likewise,
     Re(F_n x F_d) - Im(F_n x F_d) = (C_n + S_n) x C_d - (S_n - C_n) x S_d
 
 Both maps are real, linear and *symmetric*, so the gradient is the map itself: the backward pass
-is one more forward pass and keeps nothing in memory. Both need half of the columns only, since
+is one more forward pass and keeps nothing in memory. The FFT needs half of the columns only, since
 Y[k, d - l] is the complex conjugate of Y[n - k, l].
 """
 
@@ -20,7 +20,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from .ragged import groups_of_equal_length, without_padding
+from .ragged import groups_of_equal_length, once_a_batch, without_padding
 
 __all__ = ["add_scaled_dft2", "choose_route", "real_dft2"]
 
@@ -104,6 +104,8 @@ def add_scaled_dft2(
     Tensor of shape (batch, length, width)
         x itself beyond each row's length.
     """
+    if torch.compiler.is_compiling():  # it joins the steps by itself, and may not know ours
+        return torch.addcmul(x, scale, real_dft2(x, lengths, orthonormal=orthonormal, part=part))
     return _AddScaledDFT2.apply(x, scale, lengths, orthonormal, part)
 
 
@@ -117,6 +119,7 @@ class _AddScaledDFT2(torch.autograd.Function):
         ctx.choices = lengths, orthonormal, part
         ctx.save_for_backward(x, scale)
         mixed = _transform(x, *ctx.choices)
+        ctx.dtype = mixed.dtype
         if mixed.dtype != x.dtype:  # autocast: the sum stays in the precision of x
             return x + scale * mixed
         return mixed.mul_(scale).add_(x)
@@ -124,9 +127,10 @@ class _AddScaledDFT2(torch.autograd.Function):
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         x, scale = ctx.saved_tensors
-        mixed = _RealDFT2.apply(gradient, *ctx.choices)
+        mixed = _RealDFT2.apply(gradient.to(ctx.dtype), *ctx.choices)
         of_scale = torch.dot(mixed.flatten(), x.flatten().to(mixed.dtype)).to(scale.dtype)
-        if torch.is_grad_enabled():  # asked for a second derivative
+        # Asked for a second derivative, or transformed in 16 bits.
+        if torch.is_grad_enabled() or mixed.dtype != gradient.dtype:
             return gradient + scale * mixed, of_scale, None, None, None
         return mixed.mul_(scale).add_(gradient), of_scale, None, None, None
 
@@ -195,51 +199,51 @@ def _few_at_once(lengths: Tensor, width: int) -> Iterator[tuple[int, slice | lis
 
 
 def _by_matmul(x: Tensor, lengths: Tensor, orthonormal: bool, part: str) -> Tensor:
-    width = x.shape[2]
-    half = width // 2 + 1
+    kind = x.device.type
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+    width, choices = x.shape[2], (orthonormal, dtype, x.device)
     # A compiler traces the making of the table and warns of caches.
     table_for = _hidden_table if torch.compiler.is_compiling() else _kept_hidden_table
-    table = table_for(width, orthonormal, x.dtype, x.device)
-    hidden = without_padding(x, lengths) @ table  # (batch, length, width)
-    exact = torch.float64 if x.dtype == torch.float64 else torch.float32
-    tables = _sequence_tables(x.shape[1], lengths.to(x.device), orthonormal, part, exact)
-    even, odd = (table.to(hidden.dtype) for table in tables)
-    even, odd = even @ hidden[..., :half], odd @ hidden[..., half:]
-    # Column l is even[l] - odd[l]; column width - l, its mirror image, even[l] + odd[l].
-    out = even.new_empty(x.shape)
-    out[..., :half] = even
-    out[..., half:] = even[..., 1 : 1 + width - half].flip(-1)
-    out[..., 1 : 1 + width - half] -= odd
-    out[..., half:] += odd.flip(-1)
-    return out
+    hidden = without_padding(x, lengths).to(dtype) @ table_for(width, *choices)
+    even, odd = _sequence_tables(lengths, x.shape[1], part, *choices)
+    return torch.baddbmm(even @ hidden[..., :width], odd, hidden[..., width:])
 
 
+@once_a_batch
 def _sequence_tables(
-    length: int, lengths: Tensor, orthonormal: bool, part: str, dtype: torch.dtype
+    lengths: Tensor,
+    length: int,
+    part: str,
+    orthonormal: bool,
+    dtype: torch.dtype,
+    device: torch.device,
 ) -> tuple[Tensor, Tensor]:
     """Give the left factors of x C_d and x S_d, (batch, length, length), zero beyond each row."""
-    position = torch.arange(length, device=lengths.device)
+    lengths = lengths.to(device)
+    position = torch.arange(length, device=device)
     inside = position < lengths[:, None]  # (batch, length)
     n = lengths.clamp(min=1)[:, None, None]
-    angle = (position[:, None] * position % n).to(dtype) / n * (2 * math.pi)
-    weight = (inside[:, :, None] & inside[:, None, :]).to(dtype)
+    exact = torch.float64 if dtype == torch.float64 else torch.float32
+    angle = (position[:, None] * position % n).to(exact) / n * (2 * math.pi)
+    weight = (inside[:, :, None] & inside[:, None, :]).to(exact)
     if orthonormal:
         weight = weight / n.sqrt()
     cosine, sine = angle.cos() * weight, angle.sin() * weight
-    return (cosine, sine) if part == "real" else (cosine + sine, sine - cosine)
+    factors = (cosine, -sine) if part == "real" else (cosine + sine, cosine - sine)
+    return factors[0].to(dtype), factors[1].to(dtype)
 
 
 def _hidden_table(
     width: int, orthonormal: bool, dtype: torch.dtype, device: torch.device
 ) -> Tensor:
-    """Cosines of the columns 0 ... d // 2, then sines of the columns 1 ... (d - 1) // 2.
+    """Cosines beside sines, (width, 2 * width), of all columns: one product gives x C_d and x S_d.
 
-    In float64 from j * k mod d: float32 angles are off by 1e-3 at d = 4,096.
+    Half of the columns would do; to put the mirrored half together takes more steps than are spared
+    on a GPU. In float64 from j * k mod d: float32 angles are off by 1e-3 at d = 4,096.
     """
     index = torch.arange(width)
     angle = (index[:, None] * index % width).to(torch.float64) * (2 * math.pi / width)
-    half = width // 2 + 1
-    table = torch.cat([angle.cos()[:, :half], angle.sin()[:, 1 : width - half + 1]], dim=1)
+    table = torch.cat([angle.cos(), angle.sin()], dim=1)
     return (table * (width**-0.5 if orthonormal else 1)).to(device, dtype)
 
 
