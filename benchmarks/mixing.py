@@ -9,10 +9,11 @@ Bigram embeddings are off: they have nothing to do with mixing.
 With --forward the steps are forward passes alone, without dropout and gradients: prediction.
 
 "transformers FNet" and "transformers BERT" are FNetModel and BertModel (fused attention kernel, no
-dropout of attention weights, as here) of the `transformers` library, without pooler. "fourier, as
-published" is EncoderConfig.base at the same size, which computes what FNetModel computes.
+dropout of attention weights, as here) of the `transformers` library, without pooler. FNetModel
+always runs in float32: its FFT takes no bfloat16. "fourier, as published" is EncoderConfig.base at
+the same size, which computes what FNetModel computes.
 
-Writes mixing.{md,csv,png} under benchmarks/results; other devices, precisions and --forward
+Writes mixing.{md,csv,png} under benchmarks/results; other devices, precisions, passes and sizes
 have their own, mixing_cuda_bfloat16_forward for instance. A row that the CSV holds is not measured
 again, whatever has changed in the code: use --again. On a GPU one process measures all rows.
 
@@ -20,6 +21,7 @@ For instance:
   python benchmarks/mixing.py
   python benchmarks/mixing.py --lengths 128,4096 --rounds 3
   python benchmarks/mixing.py --device cuda --precision bfloat16 --forward
+  python benchmarks/mixing.py --depth 12 --width 768 --mixers fourier,attention
 """
 
 from __future__ import annotations
@@ -29,7 +31,17 @@ from collections.abc import Callable
 from statistics import median
 from typing import Any
 
-from common import Rows, figure, gpu_name, in_own_process, make_parser, start, table, write_report
+from common import (
+    Rows,
+    figure,
+    gpu_name,
+    in_own_process,
+    make_parser,
+    names_of,
+    start,
+    table,
+    write_report,
+)
 
 LENGTHS = (32, 128, 512, 2048, 4096)
 VOCABULARY = 8000
@@ -41,7 +53,7 @@ THEIRS = {"FNetModel": "transformers FNet", "BertModel": "transformers BERT"}
 PUBLISHED = "fourier, as published"
 PASSES = {"both": "Forward and backward pass", "forward": "Forward pass"}
 # Steps of the first by steps of the second.
-COSTS = [(mixer, "none") for mixer in MIXERS]
+ALWAYS = ("fourier", "hartley")  # with all rounds
 AHEAD = [("FNetModel", "fourier"), ("FNetModel", PUBLISHED), ("BertModel", "fourier")]
 
 
@@ -89,7 +101,7 @@ def measure(settings: dict[str, Any], rounds: int) -> dict[str, float]:
 
     training = settings["passes"] == "both"
 
-    def step(model: Any, function: Callable[..., Any]) -> float:
+    def step(model: Any, function: Callable[..., Any], bfloat16: bool) -> float:
         # A new tensor, as a new batch has: what skfnet keeps for a batch is not kept for the next.
         batch_lengths = lengths.clone()
         begin = time.perf_counter()
@@ -108,7 +120,7 @@ def measure(settings: dict[str, Any], rounds: int) -> dict[str, float]:
     pair = []
     for name in (settings["model"], settings["beside"]):
         model, function = encoder(name, length, settings["depth"], settings["width"])
-        pair.append((model.to(device).train(training), function))
+        pair.append((model.to(device).train(training), function, bfloat16 and name != "FNetModel"))
     seconds = [[step(*side) for side in pair] for _ in range(rounds + 1)][1:]
     ones, others = zip(*seconds, strict=True)
     return {
@@ -126,6 +138,7 @@ def main() -> None:
     add("--tokens", type=int, default=8192, metavar="N", help="tokens a batch")
     add("--depth", type=int, default=4)
     add("--width", type=int, default=256)
+    add("--mixers", type=names_of(MIXERS), default=list(MIXERS), metavar="NAMES")
     add("--rounds", type=int, default=9, metavar="N", help="a third of it for rare mixers")
     add("--device", default="cpu")
     add("--precision", choices=("float32", "bfloat16"), default="float32")
@@ -133,6 +146,8 @@ def main() -> None:
     args = start(parser)
     plain = {"cpu", "float32", "both"}
     kind = [word for word in (args.device, args.precision, args.passes) if word not in plain]
+    if (args.depth, args.width) != (parser.get_default("depth"), parser.get_default("width")):
+        kind.append(f"{args.depth}x{args.width}")
     name = "_".join(["mixing", *kind])
     rows = Rows(args.results / f"{name}.csv", again=args.again)
     names = ("tokens", "depth", "width", "device", "threads", "precision", "passes")
@@ -140,8 +155,10 @@ def main() -> None:
     # On a CPU nothing may be left of the last pair: memory once used is cheaper to use again.
     alone = in_own_process if args.device == "cpu" else lambda function, *args: function(*args)
     found = {}
-    for model, beside in (*COSTS[:2], *AHEAD, *COSTS[2:]):
-        rounds = max(args.rounds // 3, 3) if (model, beside) in COSTS[2:] else args.rounds
+    costs = [(mixer, "none") for mixer in args.mixers]
+    main = [(mixer, beside) for mixer, beside in costs if mixer in ALWAYS]
+    for model, beside in dict.fromkeys([*main, *AHEAD, *costs]):  # the main ones first
+        rounds = args.rounds if (model, beside) in [*main, *AHEAD] else max(args.rounds // 3, 3)
         for length in args.lengths:
             settings = {"model": model, "beside": beside, "length": length, **common}
             found[model, beside, length] = rows.get(settings, alone, measure, settings, rounds)
@@ -150,6 +167,7 @@ def main() -> None:
 
 def report(args: Any, name: str, machine: str, found: dict[tuple[str, str, int], Any]) -> None:
     lengths = list(args.lengths)
+    costs = [(mixer, "none") for mixer in args.mixers]
     header = ["", *(f"{n:,}" for n in lengths)]
 
     def values(key: str, model: str, beside: str) -> list[float]:
@@ -167,7 +185,7 @@ def report(args: Any, name: str, machine: str, found: dict[tuple[str, str, int],
         f"{args.tokens:,} tokens a batch, {args.precision}, "
         f"{gpu_name(args.device) or args.device}, {args.threads} threads. "
         "Time as a multiple of the same encoder without mixing, by length of the rows:",
-        table(header, [line(m, values("ratio", m, b)) for m, b in COSTS]),
+        table(header, [line(m, values("ratio", m, b)) for m, b in costs]),
         "How many times as fast as the other library's encoder of the same size:",
         table(
             header,
@@ -177,7 +195,7 @@ def report(args: Any, name: str, machine: str, found: dict[tuple[str, str, int],
         table(header, [line("", [1 / s for s in per_token], ",.0f")]),
     )
     made, (left, right) = figure(2, 4)
-    for mixer, _ in COSTS:
+    for mixer, _ in costs:
         main = mixer in ("fourier", "attention", "spectral")
         style = {"label": mixer} if main else {"color": "grey", "alpha": 0.4, "lw": 1}
         left.plot(lengths, values("ratio", mixer, "none"), marker=".", **style)

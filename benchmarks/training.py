@@ -13,16 +13,18 @@ embeddings; but hashed bigram embeddings, label smoothing and a schedule.
 
 Each runs in a process of its own; its memory is the process's peak, and by how much that exceeds
 what it held once the libraries were loaded; on a GPU, the most memory that torch took there. The
-sides take turns; ratios are medians over the repeats. On a GPU both train in bfloat16 (autocast).
-Accuracy is not compared here.
+sides take turns; ratios are medians over the repeats. With --precision bfloat16 skfnet's models run
+in mixed precision; theirs cannot, its FFT takes no bfloat16, and stays in float32. Accuracy is not
+compared here.
 
-Writes training.{md,csv,png} under benchmarks/results (training_cuda with --device cuda). A row that
-the CSV holds is not measured again, whatever has changed in the code: use --again.
+Writes training.{md,csv,png} under benchmarks/results; other devices and precisions have their own,
+training_cuda_bfloat16 for instance. A row that the CSV holds is not measured again, whatever has
+changed in the code: use --again.
 
 For instance:
   python benchmarks/training.py
   python benchmarks/training.py --documents 500 --repeats 1
-  python benchmarks/training.py --device cuda
+  python benchmarks/training.py --device cuda --precision bfloat16
 """
 
 from __future__ import annotations
@@ -107,6 +109,7 @@ def train_skfnet(side: str, texts: list[str], labels: list[str], settings: dict[
         dropout=DROPOUT,
         random_state=settings["repeat"],
         device=settings["device"],
+        precision=settings["precision"],
     ).fit(texts, labels)
 
 
@@ -118,6 +121,7 @@ def train_loop(side: str, texts: list[str], labels: list[str], settings: dict[st
 
     torch.manual_seed(settings["repeat"])
     device = torch.device(settings["device"])
+    bfloat16 = settings["precision"] == "bfloat16" and side == "our encoder"
     tokenizer = TextTokenizer(model="bpe").fit(texts)
     tokens = tokenizer.encode(texts, settings["max_length"])
     classes, targets = np.unique(labels, return_inverse=True)
@@ -140,7 +144,7 @@ def train_loop(side: str, texts: list[str], labels: list[str], settings: dict[st
         lengths, expected = (
             torch.from_numpy(a[rows]).to(device) for a in (tokens.lengths, targets)
         )
-        with torch.autocast(device.type, torch.bfloat16, device.type != "cpu"):
+        with torch.autocast(device.type, torch.bfloat16, bfloat16):
             scores = logits(ids.to(device), lengths)
         loss = torch.nn.functional.cross_entropy(scores.float(), expected)
         model.zero_grad(set_to_none=True)
@@ -198,10 +202,13 @@ def main() -> None:
     ):
         add(f"--{name}", type=int, default=default, metavar="N", help=f"default: {default}")
     add("--device", default="cpu")
+    add("--precision", choices=("float32", "bfloat16"), default="float32")
     args = start(parser)
-    name = "training" if args.device == "cpu" else f"training_{args.device}"
+    kind = [word for word in (args.device, args.precision) if word not in ("cpu", "float32")]
+    name = "_".join(["training", *kind])
     rows = Rows(args.results / f"{name}.csv", again=args.again)
-    names = ("documents", "max_length", "depth", "width", "batch_size", "threads", "device")
+    names = ("documents", "max_length", "depth", "width", "batch_size")
+    names = (*names, "threads", "device", "precision")
     gpu = gpu_name(args.device)
     found: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
     for repeat in range(args.repeats):
@@ -239,8 +246,8 @@ def report(args: Any, name: str, machine: str, found: dict[str, list[dict[str, A
         machine,
         f"{args.documents:,} documents of imdb from raw text, one epoch, depth {args.depth}, width "
         f"{args.width}, at most {args.max_length} tokens, batches of {args.batch_size}, "
-        f"{gpu_name(args.device) or args.device}, {args.threads} threads; medians of "
-        f"{args.repeats} repeats:",
+        f"{gpu_name(args.device) or args.device}, {args.precision}, {args.threads} threads; "
+        f"medians of {args.repeats} repeats:",
         table(header, lines),
     )
     made, axes = figure(2, 2.5)
