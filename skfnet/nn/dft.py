@@ -24,9 +24,6 @@ from .ragged import groups_of_equal_length, once_a_batch, without_padding
 
 __all__ = ["add_scaled_dft2", "choose_route", "real_dft2"]
 
-# Where groups of rows would be many small kernels, one product with a stack of tables is better,
-# as long as the tables, length x length each, are not what takes the time.
-_LONGEST_TABLE = 1024
 _VALUES_AT_ONCE = 2**19
 
 
@@ -82,8 +79,14 @@ class _RealDFT2(torch.autograd.Function):
 
 
 def _transform(x: Tensor, lengths: Tensor, orthonormal: bool, part: str) -> Tensor:
-    route = choose_route(x.shape[1], x.shape[2], x.device.type, x.dtype)
+    route = choose_route(x.shape[1], x.shape[2], x.device.type, _product_dtype(x))
     return {"fft": _by_fft, "matmul": _by_matmul}[route](x, lengths, orthonormal, part)
+
+
+def _product_dtype(x: Tensor) -> torch.dtype:
+    """Give what autocast makes of x in a matrix product."""
+    kind = x.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
 
 
 def add_scaled_dft2(
@@ -105,7 +108,7 @@ def add_scaled_dft2(
         x itself beyond each row's length.
     """
     if torch.compiler.is_compiling():  # it joins the steps by itself, and may not know ours
-        return torch.addcmul(x, scale, real_dft2(x, lengths, orthonormal=orthonormal, part=part))
+        return torch.addcmul(x, real_dft2(x, lengths, orthonormal=orthonormal, part=part), scale)
     return _AddScaledDFT2.apply(x, scale, lengths, orthonormal, part)
 
 
@@ -121,7 +124,7 @@ class _AddScaledDFT2(torch.autograd.Function):
         mixed = _transform(x, *ctx.choices)
         ctx.dtype = mixed.dtype
         if mixed.dtype != x.dtype:  # autocast: the sum stays in the precision of x
-            return x + scale * mixed
+            return torch.addcmul(x, mixed, scale)
         return mixed.mul_(scale).add_(x)
 
     @staticmethod
@@ -131,7 +134,7 @@ class _AddScaledDFT2(torch.autograd.Function):
         of_scale = torch.dot(mixed.flatten(), x.flatten().to(mixed.dtype)).to(scale.dtype)
         # Asked for a second derivative, or transformed in 16 bits.
         if torch.is_grad_enabled() or mixed.dtype != gradient.dtype:
-            return gradient + scale * mixed, of_scale, None, None, None
+            return torch.addcmul(gradient, mixed, scale), of_scale, None, None, None
         return mixed.mul_(scale).add_(gradient), of_scale, None, None, None
 
 
@@ -140,7 +143,8 @@ def choose_route(length: int, width: int, device_type: str, dtype: torch.dtype) 
 
     "fft" takes rows of equal length together and puts them through torch's real FFT. "matmul" is
     a product with cosine and sine tables, one pair for each row, and knows no complex number: it
-    compiles into one graph, exports to ONNX and runs in bfloat16.
+    compiles into one graph, exports to ONNX and runs in bfloat16. Its tables are made once for a
+    batch, (batch, 2 * length, length).
 
     Parameters
     ----------
@@ -149,19 +153,22 @@ def choose_route(length: int, width: int, device_type: str, dtype: torch.dtype) 
     device_type : str
         "cpu", "cuda" or "mps".
     dtype : torch.dtype
-        There is no FFT of 16 bits; "fft" goes through float32 then.
+        In which the products would run. There is no FFT of 16 bits; "fft" goes through float32.
 
     Returns
     -------
     str
-        On a CPU always "fft", which benchmarks/routes.py shows to be faster at every length and
-        width; "matmul" wherever a graph is being compiled or exported.
+        "matmul" wherever a graph is being compiled or exported. Otherwise what
+        benchmarks/routes.py shows to be faster: on a CPU "fft" at every length and width; on a
+        GPU, where the FFT of ragged rows is many small steps, "matmul" up to 2,048 tokens in 16
+        bits, and in others up to 1,024 (512 where `width` is above 256).
     """
     if torch.compiler.is_compiling():  # exporting is compiling too
         return "matmul"
     if device_type == "cpu":
         return "fft"
-    return "matmul" if length <= _LONGEST_TABLE else "fft"
+    longest = 2048 if dtype.itemsize == 2 else 1024 if width <= 256 else 512
+    return "matmul" if length <= longest else "fft"
 
 
 def _by_fft(x: Tensor, lengths: Tensor, orthonormal: bool, part: str) -> Tensor:
@@ -199,26 +206,28 @@ def _few_at_once(lengths: Tensor, width: int) -> Iterator[tuple[int, slice | lis
 
 
 def _by_matmul(x: Tensor, lengths: Tensor, orthonormal: bool, part: str) -> Tensor:
-    kind = x.device.type
-    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
-    width, choices = x.shape[2], (orthonormal, dtype, x.device)
+    choices = orthonormal, _product_dtype(x), x.device
     # A compiler traces the making of the table and warns of caches.
     table_for = _hidden_table if torch.compiler.is_compiling() else _kept_hidden_table
-    hidden = without_padding(x, lengths).to(dtype) @ table_for(width, *choices)
-    even, odd = _sequence_tables(lengths, x.shape[1], part, *choices)
-    return torch.baddbmm(even @ hidden[..., :width], odd, hidden[..., width:])
+    mixed = _sequence_table(lengths, x.shape[1], part, *choices) @ without_padding(x, lengths).to(
+        choices[1]
+    )  # (batch, 2 * length, width)
+    return mixed.unflatten(1, (-1, 2)).flatten(2) @ table_for(x.shape[2], *choices)
 
 
 @once_a_batch
-def _sequence_tables(
+def _sequence_table(
     lengths: Tensor,
     length: int,
     part: str,
     orthonormal: bool,
     dtype: torch.dtype,
     device: torch.device,
-) -> tuple[Tensor, Tensor]:
-    """Give the left factors of x C_d and x S_d, (batch, length, length), zero beyond each row."""
+) -> Tensor:
+    """Give the left factors of x C_d and x S_d, their rows in turn, zero beyond each row.
+
+    Shape (batch, 2 * length, length).
+    """
     lengths = lengths.to(device)
     position = torch.arange(length, device=device)
     inside = position < lengths[:, None]  # (batch, length)
@@ -229,21 +238,21 @@ def _sequence_tables(
     if orthonormal:
         weight = weight / n.sqrt()
     cosine, sine = angle.cos() * weight, angle.sin() * weight
-    factors = (cosine, -sine) if part == "real" else (cosine + sine, cosine - sine)
-    return factors[0].to(dtype), factors[1].to(dtype)
+    pair = (cosine, sine) if part == "real" else (cosine + sine, sine - cosine)
+    return torch.stack(pair, dim=2).flatten(1, 2).to(dtype)
 
 
 def _hidden_table(
     width: int, orthonormal: bool, dtype: torch.dtype, device: torch.device
 ) -> Tensor:
-    """Cosines beside sines, (width, 2 * width), of all columns: one product gives x C_d and x S_d.
+    """Give the right factor: cosines above negative sines, (2 * width, width).
 
-    Half of the columns would do; to put the mirrored half together takes more steps than are spared
-    on a GPU. In float64 from j * k mod d: float32 angles are off by 1e-3 at d = 4,096.
+    Half of the columns would do; putting the mirrored half together takes more steps on a GPU than
+    it spares. In float64 from j * k mod d: float32 angles are off by 1e-3 at d = 4,096.
     """
     index = torch.arange(width)
     angle = (index[:, None] * index % width).to(torch.float64) * (2 * math.pi / width)
-    table = torch.cat([angle.cos(), angle.sin()], dim=1)
+    table = torch.cat([angle.cos(), -angle.sin()])
     return (table * (width**-0.5 if orthonormal else 1)).to(device, dtype)
 
 

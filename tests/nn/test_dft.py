@@ -187,17 +187,41 @@ def test_nothing_is_kept_for_the_backward_pass(route, part):
 
 
 @pytest.mark.parametrize(
-    ("length", "device", "dtype", "route"),
+    ("length", "width", "device", "dtype", "route"),
     [
-        (1, "cpu", torch.float32, "fft"),
-        (4096, "cpu", torch.bfloat16, "fft"),
-        (512, "cuda", torch.float32, "matmul"),
-        (512, "cuda", torch.bfloat16, "matmul"),
-        (4096, "cuda", torch.float32, "fft"),
+        (1, 128, "cpu", torch.float32, "fft"),
+        (4096, 128, "cpu", torch.bfloat16, "fft"),
+        (1024, 256, "cuda", torch.float32, "matmul"),
+        (1024, 257, "cuda", torch.float32, "fft"),
+        (512, 768, "cuda", torch.float32, "matmul"),
+        (2048, 128, "cuda", torch.float32, "fft"),
+        (2048, 768, "cuda", torch.bfloat16, "matmul"),
+        (4096, 128, "cuda", torch.bfloat16, "fft"),
     ],
 )
-def test_the_route_is_a_matter_of_length_and_machine(length, device, dtype, route):
-    assert choose_route(length, 128, device, dtype) == route
+def test_the_route_is_a_matter_of_length_width_machine_and_dtype(
+    length, width, device, dtype, route
+):
+    assert choose_route(length, width, device, dtype) == route
+
+
+def test_the_gradient_of_16_bit_products_has_16_bits(monkeypatch):
+    monkeypatch.setattr(dft, "choose_route", lambda *_: "matmul")
+    seen = []
+    transform = dft._transform
+    monkeypatch.setattr(
+        dft, "_transform", lambda x, *rest: seen.append(x.dtype) or transform(x, *rest)
+    )
+    x, gain = normal(2, 9, 8).float().requires_grad_(), torch.tensor(0.5, requires_grad=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = add_scaled_dft2(x, torch.tensor([9, 4]), gain)
+    assert out.dtype == torch.float32
+    upstream = normal(2, 9, 8).float()
+    out.backward(upstream)
+    assert seen == [torch.float32, torch.bfloat16]
+    exact = real_dft2(upstream.double(), torch.tensor([9, 4]))
+    assert (x.grad - (upstream + 0.5 * exact)).norm() < 0.01 * x.grad.norm()
+    assert abs(gain.grad - (exact * x.detach()).sum()) < 0.02 * exact.norm() * x.detach().norm()
 
 
 def test_orthonormal_keeps_the_size_and_is_half_of_a_whole():
