@@ -201,6 +201,9 @@ def report(args: Any, name: str, machine: str, found: dict[tuple[str, str, int],
         left.plot(lengths, values("ratio", mixer, "none"), marker=".", **style)
     left.plot([], [], color="grey", alpha=0.4, label="other mixers")
     left.set(xscale="log", yscale="log", xlabel="tokens a row", ylabel="time beside no mixing")
+    ticks = [1, 1.5, 2, 3, 4, 6, 8, 12]
+    left.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    left.set_ylim(0.9, 1.1 * max(row["ratio"] for row in found.values()))
     left.legend(fontsize=8)
     for model, beside in AHEAD:
         label = f"{beside}, beside {THEIRS[model]}"
@@ -208,6 +211,9 @@ def report(args: Any, name: str, machine: str, found: dict[tuple[str, str, int],
     right.axhline(1, color="grey", lw=1)
     right.set(xscale="log", xlabel="tokens a row", ylabel="times as fast", ylim=(0, None))
     right.legend(fontsize=8)
+    for ax in (left, right):
+        ax.minorticks_off()
+        ax.set_xticks(lengths, [f"{n:,}" for n in lengths])
     made.savefig(args.results / f"{name}.png", dpi=150)
 
 

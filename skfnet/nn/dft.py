@@ -206,13 +206,13 @@ def _few_at_once(lengths: Tensor, width: int) -> Iterator[tuple[int, slice | lis
 
 
 def _by_matmul(x: Tensor, lengths: Tensor, orthonormal: bool, part: str) -> Tensor:
-    choices = orthonormal, _product_dtype(x), x.device
+    dtype = _product_dtype(x)
+    choices = orthonormal, dtype, x.device
     # A compiler traces the making of the table and warns of caches.
     table_for = _hidden_table if torch.compiler.is_compiling() else _kept_hidden_table
-    mixed = _sequence_table(lengths, x.shape[1], part, *choices) @ without_padding(x, lengths).to(
-        choices[1]
-    )  # (batch, 2 * length, width)
-    return mixed.unflatten(1, (-1, 2)).flatten(2) @ table_for(x.shape[2], *choices)
+    of_sequence = _sequence_table(lengths, x.shape[1], part, *choices)
+    both = of_sequence @ without_padding(x, lengths).to(dtype)  # (batch, 2 * length, width)
+    return both.unflatten(1, (-1, 2)).flatten(2) @ table_for(x.shape[2], *choices)
 
 
 @once_a_batch
