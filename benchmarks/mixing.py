@@ -203,7 +203,7 @@ def report(args: Any, name: str, machine: str, found: dict[tuple[str, str, int],
     left.set(xscale="log", yscale="log", xlabel="tokens a row", ylabel="time beside no mixing")
     ticks = [1, 1.5, 2, 3, 4, 6, 8, 12]
     left.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
-    left.set_ylim(0.9, 1.1 * max(row["ratio"] for row in found.values()))
+    left.set_ylim(0.9, 1.1 * max(max(values("ratio", *pair)) for pair in costs))
     left.legend(fontsize=8)
     for model, beside in AHEAD:
         label = f"{beside}, beside {THEIRS[model]}"
