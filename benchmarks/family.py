@@ -157,14 +157,16 @@ def report(args: Any, rows: Rows, common: dict[str, Any]) -> None:
     def cell(model: str, name: str) -> str:
         return mean_sd([row["accuracy"] for row in found(model, name)])
 
-    def total(model: str, key: str) -> float:
-        return mean(median(row[key] for row in found(model, name)) for name in args.sets)
+    def total(model: str, key: str, names: list[str]) -> float:
+        return mean(median(row[key] for row in found(model, name)) for name in names)
 
     header = ["model", *args.sets, "mean", "seconds to fit", "peak memory, MB", "weights of blocks"]
     lines = [
         [model, *(cell(model, name) for name in args.sets)]
-        + [f"{total(model, 'accuracy'):.3f}", f"{total(model, 'fit_seconds'):.1f}"]
-        + [f"{total(model, 'peak_mb'):,.0f}", f"{found(model, args.sets[0])[0]['weights']:,}"]
+        + [f"{total(model, 'accuracy', args.sets):.3f}"]
+        + [f"{total(model, 'fit_seconds', args.sets):.1f}"]
+        + [f"{total(model, 'peak_mb', args.sets):,.0f}"]
+        + [f"{found(model, args.sets[0])[0]['weights']:,}"]
         for model in args.models
     ]
     write_report(
@@ -177,12 +179,26 @@ def report(args: Any, rows: Rows, common: dict[str, Any]) -> None:
         table(header, lines),
         notes(args.sets),
     )
-    made, (ax,) = figure(1, 4.5)
-    for model in args.models:
-        x, y = total(model, "fit_seconds"), total(model, "accuracy")
-        ax.plot(x, y, "o", color="C1" if "attention" in model else "C0")
-        ax.annotate(model, (x, y), xytext=(4, 3), textcoords="offset points", fontsize=7)
-    ax.set(xlabel="seconds to fit, mean over sets", ylabel="accuracy, mean over sets", xscale="log")
+    kinds = {
+        "texts": [name for name in args.sets if name not in GENERATED],
+        "digits and list operations": [name for name in args.sets if name in GENERATED],
+    }
+    kinds = {kind: names for kind, names in kinds.items() if names}
+    made, axes = figure(len(kinds), 5)
+    for ax, (kind, names) in zip(axes, kinds.items(), strict=True):
+        points = [
+            (total(model, "fit_seconds", names), total(model, "accuracy", names), model)
+            for model in args.models
+        ]
+        for i, (x, y, model) in enumerate(sorted(points)):
+            attentive = model == "attention" or model.startswith("hybrid")
+            ax.plot(x, y, "o", ms=5, color="C1" if attentive else "C0")
+            place = {"xytext": (4, 3 if i % 2 else -9), "textcoords": "offset points"}
+            ax.annotate(model, (x, y), fontsize=6.5, **place)
+        ax.set(
+            xlabel="seconds to fit, mean over sets", ylabel="accuracy, mean over sets", title=kind
+        )
+        ax.margins(x=0.15)
     made.savefig(args.results / "family.png", dpi=150)
 
 
