@@ -24,7 +24,7 @@ from .ragged import groups_of_equal_length, once_a_batch, without_padding
 
 __all__ = ["add_scaled_dft2", "choose_route", "real_dft2"]
 
-_VALUES_AT_ONCE = 2**19
+_VALUES_AT_ONCE = 2**21
 
 
 def real_dft2(
