@@ -2,11 +2,12 @@
 
 import gc
 import weakref
+from functools import partial
 
 import pytest
 import torch
 
-from skfnet.nn.ragged import groups_of_equal_length, once_a_batch
+from skfnet.nn.ragged import at_own_length, groups_of_equal_length, once_a_batch
 
 
 @pytest.fixture
@@ -55,6 +56,14 @@ def test_nothing_outlives_its_batch(doubled):
     del lengths
     gc.collect()
     assert kept() is None
+
+
+def test_what_was_computed_while_predicting_serves_training():
+    x, lengths = torch.randn(3, 4, 2, requires_grad=True), torch.tensor([4, 2, 4])
+    with torch.inference_mode():
+        at_own_length(partial(torch.cumsum, dim=1), x, lengths)
+    at_own_length(partial(torch.cumsum, dim=1), x, lengths).sum().backward()
+    assert x.grad[1, 0, 0] == 2
 
 
 def test_rows_are_grouped_by_length_and_empty_ones_left_out():
