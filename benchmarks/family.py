@@ -158,7 +158,8 @@ def report(args: Any, rows: Rows, common: dict[str, Any]) -> None:
         return mean_sd([row["accuracy"] for row in found(model, name)])
 
     def total(model: str, key: str, names: list[str]) -> float:
-        return mean(median(row[key] for row in found(model, name)) for name in names)
+        of_seeds = mean if key == "accuracy" else median
+        return mean(of_seeds(row[key] for row in found(model, name)) for name in names)
 
     header = ["model", *args.sets, "mean", "seconds to fit", "peak memory, MB", "weights of blocks"]
     lines = [
@@ -175,7 +176,8 @@ def report(args: Any, rows: Rows, common: dict[str, Any]) -> None:
         rows.machine,
         f"Accuracy on held-out documents, mean ± standard deviation over {args.seeds} seed(s); "
         f"depth {args.depth}, width {args.width}, {args.jobs} fit(s) at once with {args.threads} "
-        "thread(s) each. Mean, seconds and memory are means over the sets.",
+        "thread(s) each. Mean, seconds and memory are means over the sets; seconds and memory of a "
+        "set are medians.",
         table(header, lines),
         notes(args.sets),
     )

@@ -156,9 +156,9 @@ def main() -> None:
     alone = in_own_process if args.device == "cpu" else lambda function, *args: function(*args)
     found = {}
     costs = [(mixer, "none") for mixer in args.mixers]
-    main = [(mixer, beside) for mixer, beside in costs if mixer in ALWAYS]
-    for model, beside in dict.fromkeys([*main, *AHEAD, *costs]):  # the main ones first
-        rounds = args.rounds if (model, beside) in [*main, *AHEAD] else max(args.rounds // 3, 3)
+    often = [pair for pair in costs if pair[0] in ALWAYS] + AHEAD
+    for model, beside in dict.fromkeys([*often, *costs]):
+        rounds = args.rounds if (model, beside) in often else max(args.rounds // 3, 3)
         for length in args.lengths:
             settings = {"model": model, "beside": beside, "length": length, **common}
             found[model, beside, length] = rows.get(settings, alone, measure, settings, rounds)

@@ -6,8 +6,9 @@ by that of "fft", medians of alternating runs: above 1 the FFT is faster. `choos
 this table. What does not depend on the layer, the tables and the groups of equal rows, is made once
 for a batch: --transforms is how often it is used, 1 being the worst case for tables.
 
-Writes routes.{md,csv} under benchmarks/results (routes_cuda with --device cuda). A row that the CSV
-holds is not measured again, whatever has changed in the code: use --again.
+Writes routes.{md,csv} under benchmarks/results; other devices and precisions have their own,
+routes_cuda_bfloat16 for instance. A row that the CSV holds is not measured again, whatever has
+changed in the code: use --again.
 
 For instance:
   python benchmarks/routes.py
@@ -20,7 +21,7 @@ import time
 from statistics import median
 from typing import Any
 
-from common import Rows, make_parser, start, table, write_report
+from common import Rows, gpu_name, make_parser, start, table, write_report
 
 LENGTHS = (16, 32, 64, 127, 128, 256, 509, 512, 1024, 2048)
 WIDTHS = (64, 128, 256, 768)
@@ -62,7 +63,9 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     args = start(parser)
-    name = "routes" if args.device == "cpu" else f"routes_{args.device}_{args.precision}"
+    kind = [word for word in (args.device, args.precision) if word != "cpu"]
+    name = "routes" if kind == ["float32"] else "_".join(["routes", *kind])
+    gpu = gpu_name(args.device)
     rows = Rows(args.results / f"{name}.csv", again=args.again)
     lines = []
     for kind in ("equal", "ragged"):
@@ -74,6 +77,7 @@ def main() -> None:
                     "width": width,
                     "length": length,
                     "device": args.device,
+                    "gpu": gpu,
                     "precision": args.precision,
                     "threads": args.threads,
                     "transforms": args.transforms,
@@ -86,8 +90,8 @@ def main() -> None:
         "FFT or matrix products",
         rows.machine,
         f"Time of the matrix products by that of the FFT, {TOKENS:,} tokens, {args.precision}, "
-        f"{args.device}, {args.threads} threads, {args.transforms} transform(s) of a batch, by the "
-        "rows' length:",
+        f"{gpu or args.device}, {args.threads} threads, {args.transforms} transform(s) of a batch, "
+        "by the rows' length:",
         table(["rows", "width", *(f"{n:,}" for n in LENGTHS)], lines),
     )
 

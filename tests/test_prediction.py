@@ -34,3 +34,15 @@ def test_windows_of_one_document_are_averaged(batch_size):
         parts = [row[i : i + 2] for i in range(0, max(len(row), 1), 2)]
         expected.append(np.mean([[sum(part) + 3, len(part) + 2] for part in parts], axis=0))
     np.testing.assert_allclose(result, expected, rtol=1e-6)
+
+
+def test_nothing_is_recorded_and_lengths_may_be_remembered():
+    seen = []
+
+    def function(input_ids, lengths):
+        seen.append((torch.is_inference_mode_enabled(), lengths.is_inference()))
+        return sum_and_length(input_ids, lengths)
+
+    windows = Windows(TOKENS, 100, "truncate")
+    run_windows(function, windows, batch_size=100, device=CPU, bfloat16=False)
+    assert seen == [(True, False)]

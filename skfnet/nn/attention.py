@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .config import EncoderConfig
-from .ragged import beyond
+from .ragged import beyond, once_a_batch
 
 __all__ = ["AttentionMixer"]
 
@@ -46,8 +47,17 @@ class AttentionMixer(nn.Module):
         x = x.masked_fill(padding, 0)
         heads = self.inputs(x).unflatten(-1, (3, self.n_heads, -1)).permute(2, 0, 3, 1, 4)
         query, key, value = heads  # (batch, heads, length, width / heads)
-        # A mask of True everywhere would cost the fused kernel for nothing.
-        mask = ~padding.transpose(1, 2)[:, None] if bool(padding.any()) else None
+        mask = _mask(lengths, x.shape[1], x.device)
         mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         mixed = self.output(mixed.transpose(1, 2).flatten(2))
         return mixed.masked_fill(padding, 0)
+
+
+@once_a_batch
+def _mask(lengths: Tensor, length: int, device: torch.device) -> Tensor | None:
+    """Say which tokens may be attended to, (batch, 1, 1, length), or None where all may.
+
+    A mask of True everywhere would cost the fused kernel for nothing.
+    """
+    inside = torch.arange(length, device=device) < lengths.to(device)[:, None]
+    return None if bool(inside.all()) else inside[:, None, None]

@@ -7,8 +7,8 @@ C_n[j, k] = cos(2 pi j k / n) and S_n likewise,
     Re(F_n x F_d) - Im(F_n x F_d) = (C_n + S_n) x C_d - (S_n - C_n) x S_d
 
 Both maps are real, linear and *symmetric*, so the gradient is the map itself: the backward pass
-is one more forward pass and keeps nothing in memory. The FFT needs half of the columns only, since
-Y[k, d - l] is the complex conjugate of Y[n - k, l].
+is one more forward pass and keeps nothing of x in memory. The FFT needs half of the columns only,
+since Y[k, d - l] is the complex conjugate of Y[n - k, l].
 """
 
 from __future__ import annotations
@@ -86,6 +86,8 @@ def _transform(x: Tensor, lengths: Tensor, orthonormal: bool, part: str) -> Tens
 def _product_dtype(x: Tensor) -> torch.dtype:
     """Give what autocast makes of x in a matrix product."""
     kind = x.device.type
+    if x.dtype == torch.float64 or not torch.amp.is_autocast_available(kind):
+        return x.dtype
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
 
 
@@ -143,8 +145,9 @@ def choose_route(length: int, width: int, device_type: str, dtype: torch.dtype) 
 
     "fft" takes rows of equal length together and puts them through torch's real FFT. "matmul" is
     a product with cosine and sine tables, one pair for each row, and knows no complex number: it
-    compiles into one graph, exports to ONNX and runs in bfloat16. Its tables are made once for a
-    batch, (batch, 2 * length, length).
+    compiles into one graph, exports to ONNX and runs in bfloat16. Its tables, (batch, 2 * length,
+    length), are made once for a batch: 1 GB for 64 rows of 2,048 tokens in 16 bits, and some 5 GB
+    while they are made.
 
     Parameters
     ----------
@@ -159,9 +162,10 @@ def choose_route(length: int, width: int, device_type: str, dtype: torch.dtype) 
     -------
     str
         "matmul" wherever a graph is being compiled or exported. Otherwise what
-        benchmarks/routes.py shows to be faster: on a CPU "fft" at every length and width; on a
-        GPU, where the FFT of ragged rows is many small steps, "matmul" up to 2,048 tokens in 16
-        bits, and in others up to 1,024 (512 where `width` is above 256).
+        benchmarks/routes.py shows to be faster on ragged rows: on a CPU "fft" at every length and
+        width; on a GPU, where it is many small steps, "matmul" up to 2,048 tokens in 16 bits, and
+        in others up to 1,024 (512 where `width` is above 256). The longest row decides for its
+        batch; in mixed precision, and only then, a row of the FFT is rounded less.
     """
     if torch.compiler.is_compiling():  # exporting is compiling too
         return "matmul"
@@ -176,7 +180,9 @@ def _by_fft(x: Tensor, lengths: Tensor, orthonormal: bool, part: str) -> Tensor:
     mirrored = slice(1, 1 + x.shape[2] - half)  # columns that come a second time, as conjugates
     single = x.float() if x.dtype.itemsize == 2 else x
     out = torch.zeros_like(x)
-    for n, rows in _few_at_once(lengths, x.shape[2]):
+    on_cpu = x.device.type == "cpu"
+    groups = _few_at_once(lengths, x.shape[2]) if on_cpu else groups_of_equal_length(lengths)
+    for n, rows in groups:
         group = single[rows, :n]
         spectrum = torch.fft.rfft2(group, norm="ortho" if orthonormal else "backward")
         first = second = spectrum.real
@@ -195,7 +201,8 @@ def _by_fft(x: Tensor, lengths: Tensor, orthonormal: bool, part: str) -> Tensor:
 def _few_at_once(lengths: Tensor, width: int) -> Iterator[tuple[int, slice | list[int]]]:
     """Give each length that occurs with some of its rows, so many that their spectrum stays small.
 
-    Large temporary tensors are handed back to the system and cost page faults when they come again.
+    On a CPU large temporary tensors are handed back to the system and cost page faults when they
+    come again.
     """
     for n, rows in groups_of_equal_length(lengths):
         size = max(1, _VALUES_AT_ONCE // (n * width))
@@ -228,16 +235,16 @@ def _sequence_table(
 
     Shape (batch, 2 * length, length).
     """
-    lengths = lengths.to(device)
-    position = torch.arange(length, device=device)
-    inside = position < lengths[:, None]  # (batch, length)
-    n = lengths.clamp(min=1)[:, None, None]
     exact = torch.float64 if dtype == torch.float64 else torch.float32
+    position = torch.arange(length, device=device, dtype=torch.int32)
+    lengths = lengths.to(device, torch.int32)
+    inside = (position < lengths[:, None]).to(exact)  # (batch, length)
+    n = lengths.clamp(min=1)[:, None, None]
     angle = (position[:, None] * position % n).to(exact) / n * (2 * math.pi)
-    weight = (inside[:, :, None] & inside[:, None, :]).to(exact)
-    if orthonormal:
-        weight = weight / n.sqrt()
-    cosine, sine = angle.cos() * weight, angle.sin() * weight
+    left = inside / n[:, 0].to(exact).sqrt() if orthonormal else inside
+    cosine, sine = (
+        f(angle) * left[:, :, None] * inside[:, None, :] for f in (torch.cos, torch.sin)
+    )
     pair = (cosine, sine) if part == "real" else (cosine + sine, sine - cosine)
     return torch.stack(pair, dim=2).flatten(1, 2).to(dtype)
 

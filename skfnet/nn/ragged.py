@@ -17,15 +17,16 @@ __all__ = ["at_own_length", "beyond", "groups_of_equal_length", "once_a_batch", 
 def once_a_batch(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compute ``function(lengths, *args)`` once, however many layers ask for it.
 
-    What it gave is kept as long as the tensor `lengths` lives and is not changed in place: for
-    one batch, forward and backward. Nothing is kept of a tensor that was made in inference mode,
-    of which torch does not say whether it was changed.
+    What it gave is kept as long as the tensor `lengths` lives and is not changed in place, through
+    torch: for one batch, forward and backward. Nothing is kept of a tensor that was made in
+    inference mode, of which torch does not say whether it was changed, nor inside a CUDA graph.
     """
     kept: Any = WeakTensorKeyDictionary()
 
     @wraps(function)
     def find(lengths: Tensor, *args: Any) -> Any:
-        if torch.compiler.is_compiling() or lengths.is_inference():
+        captured = lengths.is_cuda and torch.cuda.is_current_stream_capturing()
+        if torch.compiler.is_compiling() or captured or lengths.is_inference():
             return function(lengths, *args)
         version, results = kept.get(lengths, (None, {}))
         if version != lengths._version:
