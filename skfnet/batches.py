@@ -200,6 +200,11 @@ class Windows:
     long_documents : {"truncate", "mean"}
         Whether a longer document gives its first window or all of them; of a pair there is but
         one.
+    padding : {"exact", "max_length"}, default="exact"
+        Whether a window is as long as its tokens, or always `max_length`: [PAD] then is a token
+        like any other to whatever reads it, as the published weights were trained.
+    shared_types : bool, default=True
+        Whether a token that the other text of a pair has, too, is of a type of its own.
 
     Attributes
     ----------
@@ -209,8 +214,17 @@ class Windows:
         Number of tokens of each window, special ones included.
     """
 
-    def __init__(self, tokens: TokenArray, max_length: int, long_documents: str) -> None:
+    def __init__(
+        self,
+        tokens: TokenArray,
+        max_length: int,
+        long_documents: str,
+        *,
+        padding: str = "exact",
+        shared_types: bool = True,
+    ) -> None:
         self.tokens = tokens
+        self._shared_types = shared_types
         room = room_for_text(tokens, max_length)
         if tokens.firsts is None:
             self.document, start, self._sizes = _cut(tokens.lengths, room, long_documents)
@@ -223,6 +237,8 @@ class Windows:
         # A document without a token is one [PAD] where nothing wraps it.
         text = self._sizes if tokens.firsts is None else self._sizes + self._second_sizes
         self.lengths = np.maximum(text + max_length - room, 1)
+        if padding == "max_length":
+            self.lengths = np.full_like(self.lengths, max_length)
 
     def __len__(self) -> int:
         return len(self.document)
@@ -231,9 +247,9 @@ class Windows:
         """Give a batch's ids, padded, and lengths, by name; of pairs also their type ids.
 
         Where words have spellings, also those of the batch's different words. Type ids are the
-        paper's, 0 in the first text and 1 in the second, and 2 more for a token that the other
-        text has, too, as far as both are read: without it an encoder would have to learn of each
-        word that it equals itself.
+        paper's, 0 in the first text and 1 in the second, 0 again for padding. With `shared_types`
+        a token that the other text has, too, as far as both are read, has 2 more: without it an
+        encoder would have to learn of each word that it equals itself.
 
         Parameters
         ----------
@@ -256,9 +272,12 @@ class Windows:
         if self.tokens.firsts is not None:
             sizes = self._second_sizes[rows]
             second = self._write_text(ids, end, self._second_starts[rows], sizes)
-            _write(ids, end + sizes, special.suffix)
-            in_second_part = np.arange(ids.shape[1]) >= end[:, None]
-            batch["type_ids"] = in_second_part + 2 * _in_both(ids, first, second, special.unknown)
+            column, begin = np.arange(ids.shape[1]), end[:, None]
+            end = _write(ids, end + sizes, special.suffix)
+            types = ((column >= begin) & (column < end[:, None])).astype(np.int64)
+            if self._shared_types:
+                types += 2 * _in_both(ids, first, second, special.unknown)
+            batch["type_ids"] = types
         if self.tokens.spellings is not None:
             batch |= _spelled(ids, self.tokens.spellings)
             ids[ids >= self.tokens.vocab_size] = special.unknown

@@ -232,7 +232,7 @@ def test_an_unknown_word_is_in_both_texts_where_it_can_be_told_from_others():
     tokens = TextTokenizer.from_tokenizer(foreign).transform([*pairs, ("one zebra", "one")])
     batch = Windows(tokens, 9, "truncate").batch(np.arange(3))
     assert batch["input_ids"].max() == 2
-    assert batch["type_ids"].tolist() == [[0, 0, 1, 1], [0, 1, 1, 1], [2, 0, 3, 1]]
+    assert batch["type_ids"].tolist() == [[0, 0, 1, 1], [0, 1, 0, 0], [2, 0, 3, 0]]
 
 
 def test_a_batch_spells_each_of_its_words():
