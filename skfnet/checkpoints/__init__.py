@@ -1,0 +1,14 @@
+"""Models of the published shape, in and out, in the layout of Hugging Face transformers."""
+
+from .configuration import check_expressible
+from .huggingface import Checkpoint, read_huggingface, write_huggingface
+from .weights import DocumentHead, PretrainingHeads
+
+__all__ = [
+    "Checkpoint",
+    "DocumentHead",
+    "PretrainingHeads",
+    "check_expressible",
+    "read_huggingface",
+    "write_huggingface",
+]
