@@ -2,13 +2,5 @@
 
 from .configuration import check_expressible
 from .huggingface import Checkpoint, read_huggingface, write_huggingface
-from .weights import DocumentHead, PretrainingHeads
 
-__all__ = [
-    "Checkpoint",
-    "DocumentHead",
-    "PretrainingHeads",
-    "check_expressible",
-    "read_huggingface",
-    "write_huggingface",
-]
+__all__ = ["Checkpoint", "check_expressible", "read_huggingface", "write_huggingface"]

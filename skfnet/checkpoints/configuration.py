@@ -12,10 +12,10 @@ __all__ = [
     "ONE_LABEL",
     "SEVERAL_LABELS",
     "check_expressible",
-    "describe_labels",
+    "describe_outputs",
     "describe_shape",
     "is_for_documents",
-    "read_labels",
+    "read_outputs",
     "read_shape",
 ]
 
@@ -128,8 +128,9 @@ def check_expressible(config: EncoderConfig) -> None:
         wrong.append(f"attention_layers={config.attention_layers} (there it is 0)")
     if wrong:
         raise ValueError(
-            f"transformers' FNet cannot express {', '.join(wrong)}. A model of its shape is trained "
-            "with architecture='paper' and mixer='fourier'; skfnet's own files hold every model."
+            f"transformers' FNet cannot express {', '.join(wrong)}. A model of its shape is "
+            "trained with architecture='paper' and mixer='fourier'; skfnet's own files hold every "
+            "model."
         )
 
 
@@ -139,7 +140,7 @@ def is_for_documents(settings: dict[str, Any]) -> bool:
     return not kinds or "FNetForSequenceClassification" in kinds
 
 
-def read_labels(settings: dict[str, Any], path: Path) -> tuple[list[Any], str]:
+def read_outputs(settings: dict[str, Any], path: Path) -> tuple[list[Any], str]:
     """Give what each output of a head stands for, and what it was trained for.
 
     Parameters
@@ -166,7 +167,7 @@ def read_labels(settings: dict[str, Any], path: Path) -> tuple[list[Any], str]:
     return (own if len(own) == len(labels) else labels), problem
 
 
-def describe_labels(labels: list[Any], problem: str) -> dict[str, Any]:
+def describe_outputs(labels: list[Any], problem: str) -> dict[str, Any]:
     """Give what config.json says of labels, theirs as strings."""
     names = [str(label) for label in labels]
     return {

@@ -13,15 +13,20 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save_file
-from torch import Tensor
 
 from ..nn import EncoderConfig
 from ..tokenizer import TextTokenizer
-from .configuration import describe_labels, describe_shape, is_for_documents, read_labels, read_shape
+from .configuration import (
+    describe_outputs,
+    describe_shape,
+    is_for_documents,
+    read_outputs,
+    read_shape,
+)
 from .hub import ModelFiles
 from .json_files import read_json, write_json
 from .tokenizer_files import read_tokenizer, write_tokenizer
-from .weights import DocumentHead, PretrainingHeads, StoredWeights, their_name
+from .weights import StoredWeights, Weights, named_by_them
 
 __all__ = ["Checkpoint", "read_huggingface", "write_huggingface"]
 
@@ -30,6 +35,9 @@ __all__ = ["Checkpoint", "read_huggingface", "write_huggingface"]
 class Checkpoint:
     """A model of the published shape, as data.
 
+    Weights are dictionaries of tensors, as a module's ``state_dict``; None where the model has no
+    such part.
+
     Attributes
     ----------
     config : EncoderConfig
@@ -37,21 +45,31 @@ class Checkpoint:
     tokenizer : TextTokenizer
         Fitted.
     encoder : dict of str to Tensor
-        The weights, by the names of :class:`skfnet.nn.Encoder`.
+        Of an :class:`skfnet.nn.Encoder`.
     pooling : dict of str to Tensor, or None
-        Those of the pooling "cls", by its names.
-    head : DocumentHead or None
-        The output layer, where the model was trained to judge documents.
-    pretraining : PretrainingHeads or None
-        The heads of pretraining.
+        Of the pooling "cls".
+    output : dict of str to Tensor, or None
+        Of the linear layer from there to one number a label: the head of a model that was trained
+        to judge documents.
+    labels : list
+        What each output stands for, whether there is an `output` or not.
+    problem : {"single_label_classification", "multi_label_classification", "regression"}
+        What the outputs were trained for.
+    masked : dict of str to Tensor, or None
+        Of the :class:`skfnet.nn.pretraining.MaskedTokenHead`.
+    order : dict of str to Tensor, or None
+        Of the linear layer from the pooled vector to "in order" and "swapped".
     """
 
     config: EncoderConfig
     tokenizer: TextTokenizer
-    encoder: dict[str, Tensor]
-    pooling: dict[str, Tensor] | None = None
-    head: DocumentHead | None = None
-    pretraining: PretrainingHeads | None = None
+    encoder: Weights
+    pooling: Weights | None = None
+    output: Weights | None = None
+    labels: list[Any] | None = None
+    problem: str = "single_label_classification"
+    masked: Weights | None = None
+    order: Weights | None = None
 
 
 def read_huggingface(name_or_folder: str | os.PathLike[str]) -> Checkpoint:
@@ -87,24 +105,26 @@ def read_huggingface(name_or_folder: str | os.PathLike[str]) -> Checkpoint:
     path = files.require("config.json")
     settings = read_json(path)
     config = read_shape(settings, path)
-    labels, problem = read_labels(settings, path)
+    labels, problem = read_outputs(settings, path)
     tokenizer = read_tokenizer(files, config.vocab_size, settings.get("pad_token_id"))
-    weights = StoredWeights(files.require("model.safetensors", "pytorch_model.bin"), config)
+    path = files.require("model.safetensors", "pytorch_model.bin")
+    weights = StoredWeights(path, config, len(labels))
+    others = {"pooling", "masked", "order"} | ({"output"} if is_for_documents(settings) else set())
     return Checkpoint(
         config=config,
         tokenizer=tokenizer,
-        encoder=weights.encoder(),
-        pooling=weights.pooling(),
-        head=weights.head(labels, problem) if is_for_documents(settings) else None,
-        pretraining=weights.pretraining(),
+        encoder=weights.take("encoder"),
+        labels=labels,
+        problem=problem,
+        **{part: weights.take(part) for part in sorted(others) if part in weights},
     )
 
 
 def write_huggingface(folder: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
     """Write a model so that transformers reads it and gives the same numbers.
 
-    With a `head` it is an FNetForSequenceClassification, with the heads of `pretraining` an
-    FNetForPreTraining (an FNetForMaskedLM without the second), with neither an FNetModel.
+    With an `output` layer it is an FNetForSequenceClassification, with a head for `masked` tokens
+    an FNetForPreTraining (an FNetForMaskedLM where `order` is None), with neither an FNetModel.
 
     Parameters
     ----------
@@ -119,10 +139,12 @@ def write_huggingface(folder: str | os.PathLike[str], checkpoint: Checkpoint) ->
         If transformers' FNet cannot be of that shape: the parameters are named.
     """
     settings = _settings(checkpoint)  # refuses before anything is written
+    parts = ("encoder", "pooling", "output", "masked", "order")
+    weights = named_by_them(**{part: getattr(checkpoint, part) or {} for part in parts})
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     # Without the format transformers refuses the file; no two names may share memory.
-    tensors = {name: t.detach().cpu().float().clone() for name, t in _tensors(checkpoint).items()}
+    tensors = {name: tensor.detach().cpu().float().clone() for name, tensor in weights.items()}
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     write_tokenizer(folder, checkpoint.tokenizer, checkpoint.config.max_length)
     write_json(folder / "config.json", settings)
@@ -130,16 +152,19 @@ def write_huggingface(folder: str | os.PathLike[str], checkpoint: Checkpoint) ->
 
 def _settings(checkpoint: Checkpoint) -> dict[str, Any]:
     """Give what config.json says of a model."""
-    head, pretraining = checkpoint.head, checkpoint.pretraining
     settings = describe_shape(checkpoint.config)
     kind = "FNetModel"
-    if head is not None:
+    if checkpoint.output is not None:
         kind = "FNetForSequenceClassification"
-        labels = describe_labels(head.labels, head.problem)
-        settings |= labels | {"skfnet": settings["skfnet"] | labels["skfnet"]}
-    elif pretraining is not None:
-        in_order = pretraining.order_weight is not None
-        kind = "FNetForPreTraining" if in_order else "FNetForMaskedLM"
+        outputs = describe_outputs(checkpoint.labels, checkpoint.problem)
+        settings |= outputs | {"skfnet": settings["skfnet"] | outputs["skfnet"]}
+    elif checkpoint.masked is not None:
+        if checkpoint.config.activation != "gelu":
+            raise ValueError(
+                f"In transformers' FNetForPreTraining activation={checkpoint.config.activation!r} "
+                "would be that of the head for masked tokens, too, which here is 'gelu'."
+            )
+        kind = "FNetForPreTraining" if checkpoint.order is not None else "FNetForMaskedLM"
     id_of = checkpoint.tokenizer.tokenizer_.token_to_id
     tokens = {
         "pad_token_id": checkpoint.tokenizer.special_tokens_.pad,
@@ -147,15 +172,3 @@ def _settings(checkpoint: Checkpoint) -> dict[str, Any]:
         "eos_token_id": id_of("</s>"),
     }
     return {"architectures": [kind], **settings, **tokens}
-
-
-def _tensors(checkpoint: Checkpoint) -> dict[str, Tensor]:
-    """Give a model's weights by transformers' names."""
-    ours = {f"encoder.{name}": t for name, t in checkpoint.encoder.items()}
-    ours |= {f"pooling.{name}": t for name, t in (checkpoint.pooling or {}).items()}
-    if checkpoint.head is not None:
-        ours |= {"output.weight": checkpoint.head.weight, "output.bias": checkpoint.head.bias}
-    theirs = {their_name(name): tensor for name, tensor in ours.items()}
-    if checkpoint.pretraining is not None:
-        theirs |= checkpoint.pretraining.named()
-    return theirs

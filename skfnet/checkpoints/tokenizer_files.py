@@ -104,12 +104,12 @@ def _from_json(path: Path) -> tokenizers.Tokenizer:
 def _roles(tokenizer: TextTokenizer) -> dict[str, str]:
     """Say which token is which, as far as there are such tokens."""
     ready, special = tokenizer.tokenizer_, tokenizer.special_tokens_
-    mask = next(filter(None, map(ready.token_to_id, ("[MASK]", "<mask>"))), None)
+    masks = (ready.token_to_id(name) for name in ("[MASK]", "<mask>"))
     ids = {
         "cls_token": special.prefix[0] if special.prefix else None,
         "sep_token": special.suffix[-1] if special.suffix else None,
         "pad_token": special.pad,
         "unk_token": special.unknown,
-        "mask_token": mask,
+        "mask_token": next((i for i in masks if i is not None), None),
     }
     return {role: ready.id_to_token(i) for role, i in ids.items() if i is not None}
