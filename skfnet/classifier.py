@@ -347,9 +347,8 @@ class FNetClassifier(ClassifierMixin, SupervisedEstimator):
     def _objective(self) -> Objective:
         return SEVERAL_LABELS if self.multilabel_ else ONE_CLASS
 
-    @property
-    def _n_outputs(self) -> int:
-        return len(self.classes_)
+    def _count_outputs(self, learned: dict[str, Any]) -> int:
+        return len(learned["classes_"])
 
     def _check_targets(self, y: Any) -> np.ndarray:
         return check_indicator(y) if is_indicator(y) else check_labels(y)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from inspect import signature
 from typing import Any
@@ -51,35 +52,6 @@ class Pretrained:
     pooling: str
     weights: dict[str, Tensor]
     origin: str
-
-    def check_agrees(self, model: Any) -> None:
-        """Refuse parameters of an estimator that ask for another encoder.
-
-        Raises
-        ------
-        ValueError
-            If one is neither its default nor what the pretrained encoder has; it is named.
-        """
-        theirs = {name: getattr(self.config, name) for name in _GIVEN}
-        theirs["feedforward_width"] = self.config.feedforward_size
-        defaults = signature(type(model).__init__).parameters
-        for name in _GIVEN:
-            ours = getattr(model, name)
-            if ours not in (defaults[name].default, theirs[name]):
-                raise ValueError(
-                    f"{name}={ours!r}, but the pretrained encoder has {name}={theirs[name]!r}, "
-                    f"which {type(model).__name__} takes over. Leave {name} out, or pretrain "
-                    f"with {name}={ours!r}."
-                )
-        ours = model.tokenizer
-        if isinstance(ours, FrozenEstimator):
-            ours = ours.estimator
-        without = self.tokenizer is None and ours == "precomputed"
-        if ours is not None and ours is not self.tokenizer and not without:
-            raise ValueError(
-                f"The 'tokenizer' parameter is given, but {type(model).__name__} takes over the "
-                "tokenizer of the pretrained encoder. Leave tokenizer out, or pretrain with it."
-            )
 
     def check_reads(self, documents: Documents) -> None:
         """Refuse texts where there is no tokenizer for them.
@@ -148,9 +120,15 @@ def find_pretrained(model: Any, documents: Documents, unlabeled: Any, seed: int)
         the parameters ask for.
     """
     given = model.pretrained
-    if isinstance(given, str | os.PathLike):
-        found = Pretrained(*read_encoder(given), origin=os.fspath(given))
-    elif isinstance(given, FrozenEstimator):
+    if isinstance(given, FNetPretrainer):
+        _check_agrees(model, vars(given), None)  # before it takes its time to learn
+        own = clone(given)
+        if own.random_state is None:
+            own.random_state = seed
+        if own.device == "auto":
+            own.device = model.device
+        return _of(own.fit(_joined(documents, unlabeled)))
+    if isinstance(given, FrozenEstimator):
         if not isinstance(given.estimator, FNetPretrainer):
             raise TypeError(
                 "The 'pretrained' parameter holds a FrozenEstimator around "
@@ -159,15 +137,40 @@ def find_pretrained(model: Any, documents: Documents, unlabeled: Any, seed: int)
         check_is_fitted(given.estimator)
         found = _of(given.estimator)
     else:
-        own = clone(given)
-        if own.random_state is None:
-            own.random_state = seed
-        if own.device == "auto":
-            own.device = model.device
-        found = _of(own.fit(_joined(documents, unlabeled)))
-    found.check_agrees(model)
+        found = Pretrained(*read_encoder(given), origin=os.fspath(given))
+    _check_agrees(model, found.config.to_dict(), found.tokenizer)
     found.check_reads(documents)
     return found
+
+
+def _check_agrees(model: Any, theirs: Mapping[str, Any], tokenizer: TextTokenizer | None) -> None:
+    """Refuse parameters of an estimator that ask for another encoder than it is to start from.
+
+    Raises
+    ------
+    ValueError
+        If one is neither its default nor what the pretrained encoder has; it is named.
+    """
+    defaults = signature(type(model).__init__).parameters
+    for name in _GIVEN:
+        ours, value = getattr(model, name), theirs[name]
+        if name == "feedforward_width" and value is None:
+            value = 4 * theirs["width"]
+        if ours not in (defaults[name].default, value):
+            raise ValueError(
+                f"{name}={ours!r}, but the pretrained encoder has {name}={value!r}, which "
+                f"{type(model).__name__} takes over. Leave {name} out, or pretrain with "
+                f"{name}={ours!r}."
+            )
+    ours = model.tokenizer
+    if isinstance(ours, FrozenEstimator):
+        ours = ours.estimator
+    without = tokenizer is None and isinstance(ours, str)  # "precomputed"
+    if ours is not None and ours is not tokenizer and not without:
+        raise ValueError(
+            f"The 'tokenizer' parameter is given, but {type(model).__name__} takes over the "
+            "tokenizer of the pretrained encoder. Leave tokenizer out, or pretrain with it."
+        )
 
 
 def check_unlabeled(model: Any, unlabeled: Any) -> None:
@@ -205,7 +208,10 @@ def _joined(documents: Documents, unlabeled: Any) -> Documents:
             "unlabeled texts are read by the tokenizer that the pretrainer learns: pass X and "
             "unlabeled as texts, not as tokens."
         )
-    others = check_input(unlabeled)
+    try:
+        others = check_input(unlabeled)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"In unlabeled, given as X: {error}") from error
     if in_pairs(documents) != in_pairs(others):  # pairs are two texts each
         documents, others = (
             [text for pair in texts for text in pair] if in_pairs(texts) else texts

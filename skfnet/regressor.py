@@ -191,9 +191,8 @@ class FNetRegressor(RegressorMixin, SupervisedEstimator):
         numbers = self._outputs(X) * self.target_scale_ + self.target_mean_
         return numbers[:, 0] if self.n_outputs_ == 1 else numbers
 
-    @property
-    def _n_outputs(self) -> int:
-        return self.n_outputs_
+    def _count_outputs(self, learned: dict[str, Any]) -> int:
+        return learned["n_outputs_"]
 
     def _check_targets(self, y: Any) -> np.ndarray:
         return check_numbers(y)

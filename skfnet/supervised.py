@@ -48,7 +48,7 @@ class SupervisedEstimator(TextEstimator):
     """Encoders and output layers behind fit and partial_fit.
 
     An estimator adds what its targets need: `_check_targets`, `_learn`, `_encode`,
-    `_n_outputs` and `_objective`.
+    `_count_outputs` and `_objective`.
     """
 
     _parameter_constraints: dict[str, list] = {
@@ -179,7 +179,9 @@ class SupervisedEstimator(TextEstimator):
         )
         epochs = self.max_epochs
         if epochs == "auto":
-            epochs = epochs_for(len(train), self._batch_size(len(train)), self._n_outputs)
+            epochs = epochs_for(
+                len(train), self._batch_size(len(train)), self._count_outputs(vars(self))
+            )
         self._train(self._make_net(train_set, valid_set, epochs, seed), train_set, seed)
         self._stream = None
         return self
@@ -187,7 +189,10 @@ class SupervisedEstimator(TextEstimator):
     # What an estimator adds.
 
     _objective: Objective
-    _n_outputs: int
+
+    def _count_outputs(self, learned: dict[str, Any]) -> int:
+        """Give the number of outputs, by the fitted attributes that y decides."""
+        raise NotImplementedError
 
     def _check_targets(self, y: Any) -> np.ndarray:
         """Give y checked, an array with a row for each document."""
@@ -265,11 +270,12 @@ class SupervisedEstimator(TextEstimator):
             tokenizer, config = pretrained.tokenizer, pretrained.config_with(self._dropouts())
             check_room(config.max_length, documents, tokenizer)
         self._check_freeze(config, pretrained)
-        vars(self).update(learned)
         with seeded(seed, device):
-            model = Ensemble(config, self._n_outputs, self.pooling, self.n_encoders)
+            n_outputs = self._count_outputs(learned)
+            model = Ensemble(config, n_outputs, self.pooling, self.n_encoders)
         if pretrained is not None:
             pretrained.put_into(model)
+        vars(self).update(learned)
         self.tokenizer_ = tokenizer
         self.device_ = device
         self.history_ = []
