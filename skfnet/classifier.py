@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from numbers import Real
 from typing import Any, Self
@@ -16,17 +17,18 @@ from sklearn.utils import Tags, compute_class_weight
 from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
 from sklearn.utils.multiclass import _check_partial_fit_first_call
 
-from .estimator import TextEstimator
 from .nn import EncoderConfig
 from .objectives import ONE_CLASS, SEVERAL_LABELS, Objective
+from .pretrainer import FNetPretrainer
+from .supervised import SupervisedEstimator
 from .targets import check_indicator, check_labels, is_indicator
 from .tokenizer import TextTokenizer
 
 __all__ = ["FNetClassifier"]
 
 
-class FNetClassifier(ClassifierMixin, TextEstimator):
-    """Text classifier with a Fourier-mixing encoder, trained from scratch.
+class FNetClassifier(ClassifierMixin, SupervisedEstimator):
+    """Text classifier with a Fourier-mixing encoder, trained from scratch or pretrained.
 
     Texts become tokens (:class:`TextTokenizer`), a small FNet encoder mixes them by a 2-D Fourier
     transform at each document's own length, mean and maximum of the hidden states go through a
@@ -71,6 +73,20 @@ class FNetClassifier(ClassifierMixin, TextEstimator):
     pooling : {"mean_max", "mean", "max", "cls"}, default="mean_max"
         How hidden states become one vector: their mean or maximum over the document, the sum of
         both, each after a LayerNorm, or the paper's dense tanh layer on the first token.
+    pretrained : FNetPretrainer, FrozenEstimator, str, path-like or None, default=None
+        What to start from; None trains from nothing. A fitted :class:`FNetPretrainer` in
+        ``FrozenEstimator``, or the folder that one was saved in, is used as it is. An unfitted
+        one is cloned and fitted on the training texts, and on the `unlabeled` texts given to
+        `fit`. Tokenizer, `max_length`, sizes and mixer come from it: leave them out here. Each of
+        the `n_encoders` encoders starts from the same weights, with an output layer of its own.
+    freeze : int, "all" or None, default=None
+        How much of a pretrained encoder stays as it is: the embeddings and so many blocks, from
+        the first on; or all of it, vectors of the documents computed once and the output layer
+        alone trained.
+    layer_decay : float, default=1.0
+        Factor on the learning rate from layer to layer, downwards from the output layer: so much
+        for the last block of a pretrained encoder, its square for the one below, and so on down
+        to the embeddings.
     max_epochs : int or "auto", default="auto"
         Passes over the training documents. "auto" gives a small corpus enough steps to learn:
         ``(28 + n_classes / 2) / sqrt(n_documents / batch_size)``, more where that makes less than
@@ -133,6 +149,7 @@ class FNetClassifier(ClassifierMixin, TextEstimator):
     See Also
     --------
     FNetRegressor : Predicts numbers.
+    FNetPretrainer : Learns from text alone, for `pretrained`.
     TextTokenizer : Tokenizes once, before a grid search.
 
     References
@@ -160,7 +177,7 @@ class FNetClassifier(ClassifierMixin, TextEstimator):
     """
 
     _parameter_constraints: dict[str, list] = {
-        **TextEstimator._parameter_constraints,
+        **SupervisedEstimator._parameter_constraints,
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
         "class_weight": [StrOptions({"balanced"}), dict, None],
     }
@@ -180,6 +197,9 @@ class FNetClassifier(ClassifierMixin, TextEstimator):
         n_encoders: int = 4,
         dropout: float = 0.2,
         pooling: str = "mean_max",
+        pretrained: FNetPretrainer | FrozenEstimator | str | os.PathLike | None = None,
+        freeze: int | str | None = None,
+        layer_decay: float = 1.0,
         max_epochs: int | str = "auto",
         batch_size: int | str = "auto",
         learning_rate: float = 4e-3,
@@ -209,6 +229,9 @@ class FNetClassifier(ClassifierMixin, TextEstimator):
             n_encoders=n_encoders,
             dropout=dropout,
             pooling=pooling,
+            pretrained=pretrained,
+            freeze=freeze,
+            layer_decay=layer_decay,
             max_epochs=max_epochs,
             batch_size=batch_size,
             learning_rate=learning_rate,
@@ -324,9 +347,8 @@ class FNetClassifier(ClassifierMixin, TextEstimator):
     def _objective(self) -> Objective:
         return SEVERAL_LABELS if self.multilabel_ else ONE_CLASS
 
-    @property
-    def _n_outputs(self) -> int:
-        return len(self.classes_)
+    def _count_outputs(self, learned: dict[str, Any]) -> int:
+        return len(learned["classes_"])
 
     def _check_targets(self, y: Any) -> np.ndarray:
         return check_indicator(y) if is_indicator(y) else check_labels(y)

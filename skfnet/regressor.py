@@ -9,15 +9,15 @@ from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin
 from sklearn.utils import Tags
 
-from .estimator import TextEstimator
 from .objectives import NUMBERS
+from .supervised import SupervisedEstimator
 from .targets import check_numbers
 
 __all__ = ["FNetRegressor"]
 
 
-class FNetRegressor(RegressorMixin, TextEstimator):
-    """Text regressor with a Fourier-mixing encoder, trained from scratch.
+class FNetRegressor(RegressorMixin, SupervisedEstimator):
+    """Text regressor with a Fourier-mixing encoder, trained from scratch or pretrained.
 
     As :class:`FNetClassifier`, but the output layer gives numbers, trained by their mean squared
     error. Each target is scaled to mean 0 and variance 1 for training, and scaled back in what is
@@ -61,6 +61,20 @@ class FNetRegressor(RegressorMixin, TextEstimator):
     pooling : {"mean_max", "mean", "max", "cls"}, default="mean_max"
         How hidden states become one vector: their mean or maximum over the document, the sum of
         both, each after a LayerNorm, or the paper's dense tanh layer on the first token.
+    pretrained : FNetPretrainer, FrozenEstimator, str, path-like or None, default=None
+        What to start from; None trains from nothing. A fitted :class:`FNetPretrainer` in
+        ``FrozenEstimator``, or the folder that one was saved in, is used as it is. An unfitted
+        one is cloned and fitted on the training texts, and on the `unlabeled` texts given to
+        `fit`. Tokenizer, `max_length`, sizes and mixer come from it: leave them out here. Each of
+        the `n_encoders` encoders starts from the same weights, with an output layer of its own.
+    freeze : int, "all" or None, default=None
+        How much of a pretrained encoder stays as it is: the embeddings and so many blocks, from
+        the first on; or all of it, vectors of the documents computed once and the output layer
+        alone trained.
+    layer_decay : float, default=1.0
+        Factor on the learning rate from layer to layer, downwards from the output layer: so much
+        for the last block of a pretrained encoder, its square for the one below, and so on down
+        to the embeddings.
     max_epochs : int or "auto", default="auto"
         Passes over the training documents. "auto" gives a small corpus enough steps to learn:
         ``(28 + n_outputs / 2) / sqrt(n_documents / batch_size)``, more where that makes less than
@@ -118,6 +132,7 @@ class FNetRegressor(RegressorMixin, TextEstimator):
     See Also
     --------
     FNetClassifier : Predicts labels.
+    FNetPretrainer : Learns from text alone, for `pretrained`.
 
     References
     ----------
@@ -176,9 +191,8 @@ class FNetRegressor(RegressorMixin, TextEstimator):
         numbers = self._outputs(X) * self.target_scale_ + self.target_mean_
         return numbers[:, 0] if self.n_outputs_ == 1 else numbers
 
-    @property
-    def _n_outputs(self) -> int:
-        return self.n_outputs_
+    def _count_outputs(self, learned: dict[str, Any]) -> int:
+        return learned["n_outputs_"]
 
     def _check_targets(self, y: Any) -> np.ndarray:
         return check_numbers(y)
