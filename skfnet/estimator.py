@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from .batches import TokenArray, Windows
 from .callbacks import check_callbacks
 from .devices import device_at_load, use_bfloat16
-from .documents import Documents, check_input, to_tokens
+from .documents import Documents, check_input, fitted_tokenizer, to_tokens
 from .nn import MIXERS, Encoder, EncoderConfig
 from .nn.heads import POOLINGS
 from .persistence import pack_model, unpack_model
@@ -45,11 +45,13 @@ class TextEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         "depth": [Interval(Integral, 0, None, closed="left")],
         "width": [Interval(Integral, 1, None, closed="left")],
         "feedforward_width": [Interval(Integral, 1, None, closed="left"), None],
+        "architecture": [StrOptions({"default", "paper"})],
         "mixer": [StrOptions(MIXERS.keys()), callable],  # a live view: mixers may be added later
         "attention_layers": [Interval(Integral, 0, None, closed="left")],
         "attention_layout": [StrOptions({"top", "bottom", "middle", "mixed"})],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "pooling": [StrOptions(set(POOLINGS))],
+        "padding": [StrOptions({"auto", "exact", "max_length"})],
         "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
@@ -69,13 +71,15 @@ class TextEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         depth: int,
         width: int,
         feedforward_width: int | None,
+        architecture: str,
         mixer: str | Callable[[EncoderConfig], Any],
         attention_layers: int,
         attention_layout: str,
         dropout: float,
         pooling: str,
+        padding: str,
         batch_size: int | str,
-        learning_rate: float,
+        learning_rate: float | str,
         weight_decay: float,
         random_state: int | np.random.RandomState | None,
         device: str,
@@ -89,11 +93,13 @@ class TextEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         self.depth = depth
         self.width = width
         self.feedforward_width = feedforward_width
+        self.architecture = architecture
         self.mixer = mixer
         self.attention_layers = attention_layers
         self.attention_layout = attention_layout
         self.dropout = dropout
         self.pooling = pooling
+        self.padding = padding
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
@@ -165,9 +171,23 @@ class TextEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         """Check documents; once fitted, also that their ids are known."""
         return check_input(X, self.tokenizer, self.encoder_.config.vocab_size if fitted else None)
 
+    def _fitted_tokenizer(self, documents: Documents) -> TextTokenizer | None:
+        """Give the tokenizer that the parameters ask for."""
+        pieces = self.architecture == "paper" and self.tokenizer is None
+        parameter = TextTokenizer(model="bpe") if pieces else self.tokenizer
+        return fitted_tokenizer(parameter, documents)
+
     def _config(self, vocab_size: int, subword_buckets: int) -> EncoderConfig:
         """Give the shape of the encoders that the parameters ask for."""
-        return EncoderConfig(
+        paper = self.architecture == "paper"
+        if paper and subword_buckets:
+            raise InvalidParameterError(
+                f"The 'tokenizer' parameter of {type(self).__name__} spells words by their "
+                "n-grams, which architecture='paper' cannot read. Use tokenizer=None or "
+                "TextTokenizer(model='bpe')."
+            )
+        make = EncoderConfig.base if paper else EncoderConfig
+        return make(
             vocab_size=vocab_size,
             width=self.width,
             depth=self.depth,
@@ -177,12 +197,16 @@ class TextEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             attention_layers=self.attention_layers,
             attention_layout=self.attention_layout,
             subword_buckets=subword_buckets,
-            **self._dropouts(),
+            **self._chosen(),
         )
 
-    def _dropouts(self) -> dict[str, float]:
-        """Give the shares that the encoder leaves out: without dropout, none of them."""
-        return {
+    def _chosen(self) -> dict[str, Any]:
+        """Give what the parameters decide of any encoder, also of a pretrained one.
+
+        Without dropout nothing is left out in training.
+        """
+        padding = {} if self.padding == "auto" else {"padding": self.padding}
+        return padding | {
             "dropout": self.dropout,
             "bigram_dropout": EncoderConfig.bigram_dropout if self.dropout else 0.0,
             "subword_dropout": EncoderConfig.subword_dropout if self.dropout else 0.0,

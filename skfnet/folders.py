@@ -21,7 +21,7 @@ from .persistence import (
 )
 from .tokenizer import TextTokenizer
 
-__all__ = ["read_encoder", "read_pretrainer", "write_pretrainer"]
+__all__ = ["holds_pretrainer", "read_encoder", "read_pretrainer", "write_pretrainer"]
 
 _KIND = "a pretrained encoder, as FNetPretrainer.save writes it"
 # Parameters that are of a machine or a moment, and those that hold more than data.
@@ -29,6 +29,13 @@ _LEFT_OUT = (
     *("tokenizer", "random_state", "device", "callbacks"),
     *("checkpoint", "checkpoint_minutes", "resume"),
 )
+
+
+def holds_pretrainer(folder: str | os.PathLike) -> bool:
+    """Tell a pretrainer's folder, also one without its file, from a model of transformers'."""
+    if _file(folder).exists():
+        return True
+    return os.path.isdir(folder) and not os.path.exists(Path(folder, "config.json"))
 
 
 def write_pretrainer(pretrainer: Any, folder: str | os.PathLike) -> None:

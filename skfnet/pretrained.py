@@ -14,13 +14,14 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from .batches import TokenArray
+from .checkpoints import PublishedModel, read_huggingface
 from .documents import Documents, check_input, in_pairs
-from .folders import read_encoder
+from .folders import holds_pretrainer, read_encoder
 from .nn import EncoderConfig, Ensemble
 from .pretrainer import FNetPretrainer
 from .tokenizer import TextTokenizer
 
-__all__ = ["Pretrained", "check_unlabeled", "find_pretrained"]
+__all__ = ["Pretrained", "check_agrees", "check_unlabeled", "find_pretrained"]
 
 # What the pretrained encoder decides, and its tokenizer.
 _GIVEN = (
@@ -45,6 +46,8 @@ class Pretrained:
         Of a :class:`~skfnet.nn.DocumentClassifier`, whose output layer is not used.
     origin : str
         Where it is from, for messages.
+    published : bool
+        Whether it came in the layout of transformers.
     """
 
     tokenizer: TextTokenizer | None
@@ -52,6 +55,15 @@ class Pretrained:
     pooling: str
     weights: dict[str, Tensor]
     origin: str
+    published: bool = False
+
+    @classmethod
+    def of_published(cls, model: PublishedModel, origin: str) -> Pretrained:
+        """Give what there is to start from in a model in the layout of transformers."""
+        weights = {f"encoder.{name}": tensor for name, tensor in model.encoder.items()}
+        weights |= {f"pooling.{name}": tensor for name, tensor in (model.pooling or {}).items()}
+        pooling = "none" if model.pooling is None else "cls"
+        return cls(model.tokenizer, model.config, pooling, weights, origin, published=True)
 
     def check_reads(self, documents: Documents) -> None:
         """Refuse texts where there is no tokenizer for them.
@@ -67,9 +79,9 @@ class Pretrained:
                 "same TextTokenizer's transform gives, not texts."
             )
 
-    def config_with(self, dropouts: dict[str, float]) -> EncoderConfig:
-        """Give the shape, with other shares left out in training."""
-        return replace(self.config, **dropouts)
+    def config_with(self, chosen: dict[str, Any]) -> EncoderConfig:
+        """Give the shape, with what the estimator decides of it."""
+        return replace(self.config, **chosen)
 
     def put_into(self, model: Ensemble) -> None:
         """Give each member the pretrained encoder; the output layers stay as they are.
@@ -105,7 +117,8 @@ def find_pretrained(model: Any, documents: Documents, unlabeled: Any, seed: int)
     ----------
     model : SupervisedEstimator
         `pretrained` is a FrozenEstimator around a fitted FNetPretrainer; a folder that one was
-        saved in; or an FNetPretrainer, which is cloned and fitted.
+        saved in; an FNetPretrainer, which is cloned and fitted; or a folder in the layout of
+        transformers, or a name on its hub.
     documents : list of str, list of pairs or TokenArray
         What to fit it on, together with `unlabeled`.
     unlabeled : iterable of str or of pairs of str, or None
@@ -115,13 +128,13 @@ def find_pretrained(model: Any, documents: Documents, unlabeled: Any, seed: int)
 
     Raises
     ------
-    TypeError, ValueError, FileNotFoundError
+    TypeError, ValueError, FileNotFoundError, ConnectionError
         If there is no fitted pretrainer where one should be, or its encoder is not the one that
         the parameters ask for.
     """
     given = model.pretrained
     if isinstance(given, FNetPretrainer):
-        _check_agrees(model, vars(given), None)  # before it takes its time to learn
+        check_agrees(model, vars(given), None)  # before it takes its time to learn
         own = clone(given)
         if own.random_state is None:
             own.random_state = seed
@@ -136,14 +149,16 @@ def find_pretrained(model: Any, documents: Documents, unlabeled: Any, seed: int)
             )
         check_is_fitted(given.estimator)
         found = _of(given.estimator)
-    else:
+    elif holds_pretrainer(given):
         found = Pretrained(*read_encoder(given), origin=os.fspath(given))
-    _check_agrees(model, found.config.to_dict(), found.tokenizer)
+    else:
+        found = Pretrained.of_published(read_huggingface(given), os.fspath(given))
+    check_agrees(model, found.config.to_dict(), found.tokenizer)
     found.check_reads(documents)
     return found
 
 
-def _check_agrees(model: Any, theirs: Mapping[str, Any], tokenizer: TextTokenizer | None) -> None:
+def check_agrees(model: Any, theirs: Mapping[str, Any], tokenizer: TextTokenizer | None) -> None:
     """Refuse parameters of an estimator that ask for another encoder than it is to start from.
 
     Raises
@@ -162,6 +177,14 @@ def _check_agrees(model: Any, theirs: Mapping[str, Any], tokenizer: TextTokenize
                 f"{type(model).__name__} takes over. Leave {name} out, or pretrain with "
                 f"{name}={ours!r}."
             )
+    # A pretrainer to be fitted says it by the same name, a fitted one by what comes of it.
+    paper = theirs.get("architecture", "paper" if theirs.get("norm") == "post" else "default")
+    if model.architecture == "paper" != paper:
+        raise ValueError(
+            f"architecture='paper', but the pretrained encoder has another, which "
+            f"{type(model).__name__} takes over. Leave architecture out, or pretrain with "
+            "architecture='paper'."
+        )
     ours = model.tokenizer
     if isinstance(ours, FrozenEstimator):
         ours = ours.estimator

@@ -21,13 +21,13 @@ from .devices import draw_seed, seeded, usable_device, use_bfloat16
 from .documents import (
     Documents,
     check_room,
-    fitted_tokenizer,
     in_pairs,
     n_buckets,
     to_tokens,
     vocabulary_size,
 )
 from .estimator import TextEstimator
+from .exchange import write_pretraining
 from .folders import read_pretrainer, write_pretrainer
 from .masking import OBJECTIVES, Masking, PretrainingRows
 from .nn import EncoderConfig, PretrainingModel
@@ -66,6 +66,11 @@ class FNetPretrainer(TextEstimator):
         Size of the encoder's hidden states.
     feedforward_width : int or None, default=None
         Inner size of the feed-forward layers; None is ``4 * width``.
+    architecture : {"default", "paper"}, default="default"
+        What the blocks are like. "default" is what trains well on small corpora, "paper" is the
+        published FNet: post-norm blocks, an unnormalised transform, no vectors for pairs and
+        n-grams; its default tokenizer is ``TextTokenizer(model="bpe")``. What is pretrained
+        brings its own.
     mixer : str or callable, default="fourier"
         Name of the token mixer, a key of :data:`skfnet.nn.MIXERS`, or a class or function that
         makes a module from an :class:`~skfnet.nn.EncoderConfig`.
@@ -79,7 +84,10 @@ class FNetPretrainer(TextEstimator):
         which half are left out otherwise, and the n-grams of words, of which a fifth are.
     pooling : {"mean_max", "mean", "max", "cls"}, default="mean_max"
         How hidden states become the vector that tells the order of the segments, and that
-        `transform` gives.
+        `transform` gives. Published models have "cls".
+    padding : {"auto", "exact", "max_length"}, default="auto"
+        Whether a text is read at its own length, or made `max_length` long by [PAD] tokens that
+        are mixed like words, as in the paper. "auto" is "exact".
     objectives : sequence of {"masked_tokens", "segment_order"}, \
 default=("masked_tokens", "segment_order")
         What is to be found out: one of them or both, whose losses are added up.
@@ -185,11 +193,13 @@ default=("masked_tokens", "segment_order")
         depth: int = 2,
         width: int = 128,
         feedforward_width: int | None = None,
+        architecture: str = "default",
         mixer: str | Callable[[EncoderConfig], Any] = "fourier",
         attention_layers: int = 0,
         attention_layout: str = "top",
         dropout: float = 0.1,
         pooling: str = "mean_max",
+        padding: str = "auto",
         objectives: tuple[str, ...] | list[str] = OBJECTIVES,
         masked_share: float = 0.15,
         max_epochs: int = 10,
@@ -214,11 +224,13 @@ default=("masked_tokens", "segment_order")
             depth=depth,
             width=width,
             feedforward_width=feedforward_width,
+            architecture=architecture,
             mixer=mixer,
             attention_layers=attention_layers,
             attention_layout=attention_layout,
             dropout=dropout,
             pooling=pooling,
+            padding=padding,
             batch_size=batch_size,
             learning_rate=learning_rate,
             weight_decay=weight_decay,
@@ -401,6 +413,27 @@ default=("masked_tokens", "segment_order")
         """
         return read_pretrainer(cls, folder, device)
 
+    def to_huggingface(self, folder: str | os.PathLike) -> None:
+        """Write what was learned so that transformers gives the same outputs.
+
+        ``FNetForPreTraining.from_pretrained(folder)`` (or that of another class, for its encoder)
+        and ``AutoTokenizer.from_pretrained(folder)`` read it, and so does the `pretrained`
+        parameter of `FNetClassifier`.
+
+        Parameters
+        ----------
+        folder : str or path-like
+            Made where it is missing; files of the same names are written over.
+
+        Raises
+        ------
+        ValueError
+            If transformers' FNet cannot express the model: the parameters are named. Train with
+            ``architecture="paper"`` and ``pooling="cls"``.
+        """
+        check_is_fitted(self)
+        write_pretraining(self, folder)
+
     # From texts to a trained model.
 
     def _check_no_labels(self, y: Any) -> None:
@@ -431,7 +464,7 @@ default=("masked_tokens", "segment_order")
     ) -> tuple[TextTokenizer | None, EncoderConfig]:
         """Give the tokenizer, fitted where there is none yet, and the shape of the encoder."""
         if tokenizer is None:
-            tokenizer = fitted_tokenizer(self.tokenizer, documents)
+            tokenizer = self._fitted_tokenizer(documents)
         pairs = in_pairs(documents) or "segment_order" in self.objectives
         check_room(self.max_length, documents, tokenizer, pairs)
         sizes = vocabulary_size(documents, tokenizer), n_buckets(documents, tokenizer)

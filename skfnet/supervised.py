@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -14,20 +14,22 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import train_test_split
 from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
 from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
 
 from .batches import TokenArray
 from .devices import draw_seed, seeded, usable_device, use_bfloat16
 from .documents import (
     Documents,
     check_room,
-    fitted_tokenizer,
     in_pairs,
     n_buckets,
     vocabulary_size,
 )
 from .estimator import TextEstimator
+from .exchange import read_estimator, write_estimator
 from .finetuning import Heads, have_one_encoder, keep_fixed, layer_rates
 from .nn import EncoderConfig, Ensemble
+from .nn.heads import POOLINGS
 from .objectives import Objective
 from .prediction import run_each_window
 from .pretrained import check_unlabeled, find_pretrained
@@ -43,12 +45,16 @@ from .training import (
     make_net,
 )
 
+# What "auto" stands for: in general, and for the paper's architecture and its published weights.
+_AUTO: dict[str, tuple[Any, Any]] = {"n_encoders": (4, 1), "pooling": ("mean_max", "cls")}
+_RATE, _RATE_OF_PUBLISHED = 4e-3, 3e-5  # the paper's search: 1e-5 to 5e-5
+
 
 class SupervisedEstimator(TextEstimator):
     """Encoders and output layers behind fit and partial_fit.
 
     An estimator adds what its targets need: `_check_targets`, `_learn`, `_encode`,
-    `_count_outputs` and `_objective`.
+    `_count_outputs` and `_objective`; `_take_head` and `_give_head` for heads of transformers.
     """
 
     _parameter_constraints: dict[str, list] = {
@@ -56,7 +62,9 @@ class SupervisedEstimator(TextEstimator):
         "pretrained": [FNetPretrainer, FrozenEstimator, str, os.PathLike, None],
         "freeze": [Interval(Integral, 0, None, closed="left"), StrOptions({"all"}), None],
         "layer_decay": [Interval(Real, 0, 1, closed="right")],
-        "n_encoders": [Interval(Integral, 1, None, closed="left")],
+        "n_encoders": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "pooling": [StrOptions({*POOLINGS, "auto"})],
+        "learning_rate": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
         "max_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
@@ -73,18 +81,20 @@ class SupervisedEstimator(TextEstimator):
         depth: int = 2,
         width: int = 64,
         feedforward_width: int | None = None,
+        architecture: str = "default",
         mixer: str | Callable[[EncoderConfig], Any] = "fourier",
         attention_layers: int = 0,
         attention_layout: str = "top",
-        n_encoders: int = 4,
+        n_encoders: int | str = "auto",
         dropout: float = 0.2,
-        pooling: str = "mean_max",
+        pooling: str = "auto",
+        padding: str = "auto",
         pretrained: FNetPretrainer | FrozenEstimator | str | os.PathLike | None = None,
         freeze: int | str | None = None,
         layer_decay: float = 1.0,
         max_epochs: int | str = "auto",
         batch_size: int | str = "auto",
-        learning_rate: float = 4e-3,
+        learning_rate: float | str = "auto",
         weight_decay: float = 0.01,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
@@ -103,11 +113,13 @@ class SupervisedEstimator(TextEstimator):
             depth=depth,
             width=width,
             feedforward_width=feedforward_width,
+            architecture=architecture,
             mixer=mixer,
             attention_layers=attention_layers,
             attention_layout=attention_layout,
             dropout=dropout,
             pooling=pooling,
+            padding=padding,
             batch_size=batch_size,
             learning_rate=learning_rate,
             weight_decay=weight_decay,
@@ -186,9 +198,80 @@ class SupervisedEstimator(TextEstimator):
         self._stream = None
         return self
 
+    @classmethod
+    def from_huggingface(cls, name_or_folder: str | os.PathLike, **parameters: Any) -> Self:
+        """Read a model that was trained for documents, in the layout of transformers.
+
+        Parameters
+        ----------
+        name_or_folder : str or path-like
+            A folder that an ``FNetForSequenceClassification`` of transformers, or
+            `to_huggingface`, was saved in; or a name on the Hugging Face hub.
+        **parameters
+            Of the estimator. By default `pretrained` is `name_or_folder`, so that `fit` begins
+            with these weights again, and `dropout` as there.
+
+        Returns
+        -------
+        estimator
+            Fitted: ready to predict, or to go on by `partial_fit`, or by `fit` with
+            ``warm_start=True``. It reads single texts and pairs.
+
+        Raises
+        ------
+        FileNotFoundError, ConnectionError
+            If there is no such folder or file, or the hub does not give it.
+        ValueError
+            If the model has no head for documents, or one for something else; or as
+            :func:`skfnet.checkpoints.read_huggingface`.
+        """
+        return read_estimator(cls, name_or_folder, parameters)
+
+    def to_huggingface(self, folder: str | os.PathLike) -> None:
+        """Write the fitted model so that transformers gives the same outputs.
+
+        ``FNetForSequenceClassification.from_pretrained(folder)`` and
+        ``AutoTokenizer.from_pretrained(folder)`` read it, and so does `from_huggingface`.
+
+        Parameters
+        ----------
+        folder : str or path-like
+            Made where it is missing; files of the same names are written over.
+
+        Raises
+        ------
+        ValueError
+            If transformers' FNet cannot express the model: the parameters are named.
+        """
+        check_is_fitted(self)
+        write_estimator(self, folder)
+
     # What an estimator adds.
 
     _objective: Objective
+
+    @staticmethod
+    def _take_head(labels: list[Any], problem: str) -> tuple[dict[str, Any], np.ndarray]:
+        """Give the fitted attributes that a head of transformers' decides.
+
+        Parameters
+        ----------
+        labels : list
+            What each output stands for.
+        problem : str
+            What it was trained for, in transformers' words.
+
+        Returns
+        -------
+        learned : dict
+        order : ndarray of int, shape (n_outputs,)
+            The outputs in the order of ours.
+        """
+        raise NotImplementedError
+
+    def _give_head(self, output: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[Any], str]:
+        """Give the output layer for transformers, with labels and problem as `_take_head` has."""
+        raise NotImplementedError
 
     def _count_outputs(self, learned: dict[str, Any]) -> int:
         """Give the number of outputs, by the fitted attributes that y decides."""
@@ -245,7 +328,8 @@ class SupervisedEstimator(TextEstimator):
     def _documents(self, X: Any, fitted: bool = True) -> Documents:
         """Check documents; once fitted, also that they are of the kind that was learned from."""
         documents = super()._documents(X, fitted)
-        if fitted and in_pairs(documents) != self._pairs:
+        # A head of transformers' does not tell what it was trained on: None.
+        if fitted and self._pairs not in (None, in_pairs(documents)):
             kinds = "single texts", "pairs of texts"
             hint = "" if self._pairs else " Of two columns pass the one: X[name]."
             raise ValueError(
@@ -260,19 +344,20 @@ class SupervisedEstimator(TextEstimator):
         """Forget everything and set up a new model."""
         device = usable_device(self.device)
         if self.pretrained is None:
-            pretrained, tokenizer = None, fitted_tokenizer(self.tokenizer, documents)
+            pretrained, tokenizer = None, self._fitted_tokenizer(documents)
             check_room(self.max_length, documents, tokenizer)
             config = self._config(
                 vocabulary_size(documents, tokenizer), n_buckets(documents, tokenizer)
             )
         else:
             pretrained = find_pretrained(self, documents, unlabeled, seed)
-            tokenizer, config = pretrained.tokenizer, pretrained.config_with(self._dropouts())
+            tokenizer, config = pretrained.tokenizer, pretrained.config_with(self._chosen())
             check_room(config.max_length, documents, tokenizer)
-        self._check_freeze(config, pretrained)
+        published = pretrained is not None and pretrained.published
+        pooling, n_encoders = self._resolved(published)
+        self._check_freeze(config, pretrained, pooling)
         with seeded(seed, device):
-            n_outputs = self._count_outputs(learned)
-            model = Ensemble(config, n_outputs, self.pooling, self.n_encoders)
+            model = Ensemble(config, self._count_outputs(learned), pooling, n_encoders)
         if pretrained is not None:
             pretrained.put_into(model)
         vars(self).update(learned)
@@ -281,17 +366,34 @@ class SupervisedEstimator(TextEstimator):
         self.history_ = []
         self.n_iter_ = 0
         self._pairs = in_pairs(documents)
+        self._published = published
         self._model = model.to(device).eval()
         self._stream = None
 
-    def _check_freeze(self, config: EncoderConfig, pretrained: Any) -> None:
+    def _resolved(self, published: bool) -> tuple[str, int]:
+        """Give pooling and number of encoders, "auto" resolved."""
+        paper = published or self.architecture == "paper"
+        pooling, n_encoders = (
+            _AUTO[name][paper] if getattr(self, name) == "auto" else getattr(self, name)
+            for name in ("pooling", "n_encoders")
+        )
+        return pooling, n_encoders
+
+    @property
+    def _rate(self) -> float:
+        """The learning rate, "auto" resolved."""
+        if self.learning_rate == "auto":
+            return _RATE_OF_PUBLISHED if self._published else _RATE
+        return self.learning_rate
+
+    def _check_freeze(self, config: EncoderConfig, pretrained: Any, pooling: str) -> None:
         name = f"The 'freeze' parameter of {type(self).__name__}"
         if isinstance(self.freeze, Integral) and self.freeze > config.depth:
             raise InvalidParameterError(
                 f"{name} must be at most the pretrained encoder's depth={config.depth}, or 'all'. "
                 f"Got {self.freeze} instead."
             )
-        if self.freeze == "all" and self.pooling == "cls" != pretrained.pooling:
+        if self.freeze == "all" and pooling == "cls" != pretrained.pooling:
             raise InvalidParameterError(
                 f"{name} is 'all', which needs pooling='cls' to be pretrained, too. Pretrain with "
                 "pooling='cls', or use another pooling here."
@@ -317,7 +419,7 @@ class SupervisedEstimator(TextEstimator):
             self._stream = net, np.random.default_rng(seed)
         net, random = self._stream
         net.batch_size = self._batch_size(len(y))
-        net.lr = self.learning_rate
+        net.lr = self._rate
         self._train(net, train_set, int(random.integers(2**31)))
         return self
 
@@ -336,7 +438,7 @@ class SupervisedEstimator(TextEstimator):
             n_batches=-(-len(train) // batch_size),
             max_epochs=max_epochs,
             batch_size=batch_size,
-            learning_rate=self.learning_rate,
+            learning_rate=self._rate,
             weight_decay=self.weight_decay,
             objective=self._objective,
             label_smoothing=getattr(self, "label_smoothing", 0.0),

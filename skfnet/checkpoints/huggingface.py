@@ -28,11 +28,11 @@ from .json_files import read_json, write_json
 from .tokenizer_files import read_tokenizer, write_tokenizer
 from .weights import StoredWeights, Weights, named_by_them
 
-__all__ = ["Checkpoint", "read_huggingface", "write_huggingface"]
+__all__ = ["PublishedModel", "read_huggingface", "write_huggingface"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Checkpoint:
+class PublishedModel:
     """A model of the published shape, as data.
 
     Weights are dictionaries of tensors, as a module's ``state_dict``; None where the model has no
@@ -72,7 +72,7 @@ class Checkpoint:
     order: Weights | None = None
 
 
-def read_huggingface(name_or_folder: str | os.PathLike[str]) -> Checkpoint:
+def read_huggingface(name_or_folder: str | os.PathLike[str]) -> PublishedModel:
     """Read a model in the layout of transformers.
 
     Parameters
@@ -83,7 +83,7 @@ def read_huggingface(name_or_folder: str | os.PathLike[str]) -> Checkpoint:
 
     Returns
     -------
-    Checkpoint
+    PublishedModel
         Weights in float32 on the CPU. `config.padding` is "max_length", unless skfnet wrote the
         folder for exact lengths.
 
@@ -110,7 +110,7 @@ def read_huggingface(name_or_folder: str | os.PathLike[str]) -> Checkpoint:
     path = files.require("model.safetensors", "pytorch_model.bin")
     weights = StoredWeights(path, config, len(labels))
     others = {"pooling", "masked", "order"} | ({"output"} if is_for_documents(settings) else set())
-    return Checkpoint(
+    return PublishedModel(
         config=config,
         tokenizer=tokenizer,
         encoder=weights.take("encoder"),
@@ -120,17 +120,18 @@ def read_huggingface(name_or_folder: str | os.PathLike[str]) -> Checkpoint:
     )
 
 
-def write_huggingface(folder: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
+def write_huggingface(folder: str | os.PathLike[str], model: PublishedModel) -> None:
     """Write a model so that transformers reads it and gives the same numbers.
 
-    With an `output` layer it is an FNetForSequenceClassification, with a head for `masked` tokens
-    an FNetForPreTraining (an FNetForMaskedLM where `order` is None), with neither an FNetModel.
+    With an `output` layer it is an FNetForSequenceClassification, with the heads of pretraining an
+    FNetForPreTraining (with `masked` alone an FNetForMaskedLM, with `order` alone an
+    FNetForNextSentencePrediction), with none of them an FNetModel.
 
     Parameters
     ----------
     folder : str or path-like
         Made where it does not exist; files of the same names are written over.
-    checkpoint : Checkpoint
+    model : PublishedModel
         What to write.
 
     Raises
@@ -138,36 +139,38 @@ def write_huggingface(folder: str | os.PathLike[str], checkpoint: Checkpoint) ->
     ValueError
         If transformers' FNet cannot be of that shape: the parameters are named.
     """
-    settings = _settings(checkpoint)  # refuses before anything is written
+    settings = _settings(model)  # refuses before anything is written
     parts = ("encoder", "pooling", "output", "masked", "order")
-    weights = named_by_them(**{part: getattr(checkpoint, part) or {} for part in parts})
+    weights = named_by_them(**{part: getattr(model, part) or {} for part in parts})
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     # Without the format transformers refuses the file; no two names may share memory.
     tensors = {name: tensor.detach().cpu().float().clone() for name, tensor in weights.items()}
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    write_tokenizer(folder, checkpoint.tokenizer, checkpoint.config.max_length)
+    write_tokenizer(folder, model.tokenizer, model.config.max_length)
     write_json(folder / "config.json", settings)
 
 
-def _settings(checkpoint: Checkpoint) -> dict[str, Any]:
+def _settings(model: PublishedModel) -> dict[str, Any]:
     """Give what config.json says of a model."""
-    settings = describe_shape(checkpoint.config)
+    settings = describe_shape(model.config)
     kind = "FNetModel"
-    if checkpoint.output is not None:
+    if model.output is not None:
         kind = "FNetForSequenceClassification"
-        outputs = describe_outputs(checkpoint.labels, checkpoint.problem)
+        outputs = describe_outputs(model.labels, model.problem)
         settings |= outputs | {"skfnet": settings["skfnet"] | outputs["skfnet"]}
-    elif checkpoint.masked is not None:
-        if checkpoint.config.activation != "gelu":
+    elif model.masked is not None:
+        if model.config.activation != "gelu":
             raise ValueError(
-                f"In transformers' FNetForPreTraining activation={checkpoint.config.activation!r} "
+                f"In transformers' FNetForPreTraining activation={model.config.activation!r} "
                 "would be that of the head for masked tokens, too, which here is 'gelu'."
             )
-        kind = "FNetForPreTraining" if checkpoint.order is not None else "FNetForMaskedLM"
-    id_of = checkpoint.tokenizer.tokenizer_.token_to_id
+        kind = "FNetForPreTraining" if model.order is not None else "FNetForMaskedLM"
+    elif model.order is not None:
+        kind = "FNetForNextSentencePrediction"
+    id_of = model.tokenizer.tokenizer_.token_to_id
     tokens = {
-        "pad_token_id": checkpoint.tokenizer.special_tokens_.pad,
+        "pad_token_id": model.tokenizer.special_tokens_.pad,
         "bos_token_id": id_of("<s>"),
         "eos_token_id": id_of("</s>"),
     }

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 
 from skfnet import TextTokenizer
 from skfnet.batches import Windows
-from skfnet.checkpoints import Checkpoint, read_huggingface, write_huggingface
+from skfnet.checkpoints import PublishedModel, read_huggingface, write_huggingface
 from skfnet.nn import DocumentClassifier, EncoderConfig, PretrainingModel
 from skfnet.texts import check_documents
 from skfnet.training import tensors
@@ -149,7 +149,7 @@ def test_weights_of_ours_are_the_same_after_a_journey(tmp_path):
     config = EncoderConfig.base(vocab_size=300, width=12, depth=2, max_length=20, padding="exact")
     tokenizer = TextTokenizer(model="byte", vocab_size=300).fit(TEXTS)
     model = spread(DocumentClassifier(config, 2, "cls"))
-    checkpoint = Checkpoint(
+    checkpoint = PublishedModel(
         config=config,
         tokenizer=tokenizer,
         encoder=model.encoder.state_dict(),
@@ -197,7 +197,7 @@ def test_the_words_head_of_a_relu_model_cannot_be_written(tmp_path):
 def test_what_transformers_cannot_express_is_named(folder, tmp_path, parameter, value):
     checkpoint = read_huggingface(folder)
     config = EncoderConfig(**(checkpoint.config.to_dict() | {parameter: value}))
-    other = Checkpoint(config=config, tokenizer=checkpoint.tokenizer, encoder={})
+    other = PublishedModel(config=config, tokenizer=checkpoint.tokenizer, encoder={})
     with pytest.raises(ValueError, match=f"cannot express {parameter}={value!r}"):
         write_huggingface(tmp_path / "other", other)
     assert not (tmp_path / "other").exists()
