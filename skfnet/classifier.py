@@ -90,8 +90,9 @@ class FNetClassifier(ClassifierMixin, SupervisedEstimator):
         ``FrozenEstimator``, or the folder that one was saved in, is used as it is. An unfitted
         one is cloned and fitted on the training texts, and on the `unlabeled` texts given to
         `fit`. A name on the Hugging Face hub such as ``"google/fnet-base"``, or a folder in the
-        layout of transformers, gives published weights. Tokenizer, `max_length`, sizes and mixer come from it: leave them out here. Each of
-        the `n_encoders` encoders starts from the same weights, with an output layer of its own.
+        layout of transformers, gives published weights. Tokenizer, `max_length`, sizes and mixer
+        come from what is pretrained: leave them out here. Each of the encoders starts from the
+        same weights, with an output layer of its own.
     freeze : int, "all" or None, default=None
         How much of a pretrained encoder stays as it is: the embeddings and so many blocks, from
         the first on; or all of it, vectors of the documents computed once and the output layer

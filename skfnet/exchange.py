@@ -25,7 +25,7 @@ def read_estimator(cls: type, name_or_folder: str | os.PathLike, parameters: dic
         )
     estimator = cls(**{"pretrained": name, "dropout": found.config.dropout, **parameters})
     estimator._check_parameters()
-    estimator._check_takes_over(found.config, found.tokenizer)
+    estimator._check_agrees(found.config, found.tokenizer)
     if estimator._resolved(published=True) != ("cls", 1):
         raise ValueError(
             f"{name} holds one encoder whose first token is pooled: leave out n_encoders and "
@@ -65,8 +65,13 @@ def write_estimator(estimator: Any, folder: str | os.PathLike) -> None:
             f"transformers' FNet is one encoder, this model has {len(members)}. Train it with "
             "n_encoders=1."
         )
+    if estimator.long_documents != "truncate":
+        raise ValueError(
+            f"transformers reads the beginning of a document alone, long_documents="
+            f"{estimator.long_documents!r} all of it. Use set_params(long_documents='truncate')."
+        )
     member = members[0]
-    _check(estimator, member)
+    _check_expressible(estimator, member, pools=True)
     output, labels, problem = estimator._give_head(member.output.state_dict())
     model = PublishedModel(
         config=member.encoder.config,
@@ -83,23 +88,23 @@ def write_estimator(estimator: Any, folder: str | os.PathLike) -> None:
 def write_pretraining(pretrainer: Any, folder: str | os.PathLike) -> None:
     """Write a fitted pretrainer; see :meth:`FNetPretrainer.to_huggingface`."""
     document, masked = pretrainer._model.document, pretrainer._model.masked
-    _check(pretrainer, document)
     hides, orders = (name in pretrainer.objectives for name in ("masked_tokens", "segment_order"))
+    _check_expressible(pretrainer, document, pools=orders)
     model = PublishedModel(
         config=document.encoder.config,
         tokenizer=pretrainer.tokenizer_,
         encoder=document.encoder.state_dict(),
-        pooling=document.pooling.state_dict(),
+        pooling=document.pooling.state_dict() if orders else None,
         masked=masked.state_dict() if hides else None,
         order=document.output.state_dict() if orders else None,
     )
     write_huggingface(folder, model)
 
 
-def _check(estimator: Any, document: Any) -> None:
-    """Refuse what transformers cannot do with texts, beside what its encoder cannot be."""
+def _check_expressible(estimator: Any, document: Any, pools: bool) -> None:
+    """Refuse an encoder, a pooling or tokens that transformers' FNet cannot have."""
     check_expressible(document.encoder.config)
-    if document.pooling_name != "cls":
+    if pools and document.pooling_name != "cls":
         raise ValueError(
             f"transformers' FNet cannot express pooling={document.pooling_name!r}. Train the "
             "model with pooling='cls'."

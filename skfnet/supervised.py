@@ -32,7 +32,7 @@ from .nn import EncoderConfig, Ensemble
 from .nn.heads import POOLINGS
 from .objectives import Objective
 from .prediction import run_each_window
-from .pretrained import check_unlabeled, find_pretrained
+from .pretrained import check_agrees, check_unlabeled, find_pretrained
 from .pretrainer import FNetPretrainer
 from .targets import check_weights
 from .tokenizer import TextTokenizer
@@ -369,6 +369,9 @@ class SupervisedEstimator(TextEstimator):
         self._published = published
         self._model = model.to(device).eval()
         self._stream = None
+
+    def _check_agrees(self, config: EncoderConfig, tokenizer: TextTokenizer | None) -> None:
+        check_agrees(self, config.to_dict(), tokenizer)
 
     def _resolved(self, published: bool) -> tuple[str, int]:
         """Give pooling and number of encoders, "auto" resolved."""

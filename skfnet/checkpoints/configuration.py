@@ -168,7 +168,19 @@ def read_outputs(settings: dict[str, Any], path: Path) -> tuple[list[Any], str]:
 
 
 def describe_outputs(labels: list[Any], problem: str) -> dict[str, Any]:
-    """Give what config.json says of labels, theirs as strings."""
+    """Give what config.json says of labels; for transformers they are strings.
+
+    Raises
+    ------
+    ValueError
+        If one is neither a string nor a number nor a bool.
+    """
+    other = [label for label in labels if not isinstance(label, str | int | float)]
+    if other:
+        raise ValueError(
+            f"A label in config.json is a string or a number, {other[0]!r} in classes_ is of type "
+            f"{type(other[0]).__name__}. Train with such labels."
+        )
     names = [str(label) for label in labels]
     return {
         "id2label": {str(i): name for i, name in enumerate(names)},
