@@ -13,7 +13,9 @@ __all__ = ["Heads", "have_one_encoder", "keep_fixed", "layer_rates"]
 
 
 def keep_fixed(model: Ensemble, n_blocks: int | None) -> None:
-    """Let the embeddings and the first blocks of each encoder need no gradient, and all else.
+    """Let the embeddings and the first blocks of each encoder need no gradient.
+
+    What an earlier call has fixed moves again; what a mixer keeps fixed itself never does.
 
     Parameters
     ----------
@@ -22,12 +24,16 @@ def keep_fixed(model: Ensemble, n_blocks: int | None) -> None:
     n_blocks : int or None
         How many blocks; None fixes nothing, the embeddings neither.
     """
-    model.requires_grad_(True)
+    for weight in getattr(model, "kept_fixed", ()):
+        weight.requires_grad_(True)
+    modules: list[nn.Module] = []
     if n_blocks is not None:
-        for member in model.members:
-            encoder = member.encoder
-            for module in (encoder.embeddings, *encoder.blocks[:n_blocks]):
-                module.requires_grad_(False)
+        for encoder in (member.encoder for member in model.members):
+            modules += [encoder.embeddings, *encoder.blocks[:n_blocks]]
+    weights = [weight for module in modules for weight in module.parameters()]
+    model.kept_fixed = [weight for weight in weights if weight.requires_grad]
+    for weight in model.kept_fixed:
+        weight.requires_grad_(False)
 
 
 def layer_rates(depth: int, decay: float) -> Callable[[str], float]:

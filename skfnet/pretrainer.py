@@ -527,6 +527,7 @@ default=("masked_tokens", "segment_order")
         if getattr(self, "_stream", None) is None:
             self._stream = self._make_net(Run(seed), None, 1)
         net = self._stream  # keeps the optimizer's state from call to call
+        net.run.in_epoch, net.run.seconds, net.run.sums = 0, 0.0, {}  # left by an interruption
         net.batch_size, net.lr = self.batch_size, self.learning_rate
         self._train(net, rows)
         self._take_history(net.run)

@@ -37,7 +37,7 @@ def test_the_output_layer_is_tied_to_the_embeddings():
     assert shapes.count((30, 8)) == 1
     with torch.no_grad():
         net.masked.bias.zero_()
-        net.encoder.embeddings.words.weight[7] = 0  # no longer read anywhere: IDS[0, 2] is 7
+        net.encoder.embeddings.words.weight[7] = 0
     logits = net(IDS, LENGTHS, masked=MASKED)["masked_tokens"]
     assert torch.equal(logits[:, 7], torch.zeros(3))
     assert (logits[:, 8] != 0).all()
@@ -65,11 +65,11 @@ def test_the_loss_is_the_mean_cross_entropy_of_each_objective():
     of_words = -log_softmax(logits.astype(float), axis=1)[np.arange(3), words]
     known = np.array([0, 2, 3])
     of_order = -log_softmax(order.astype(float), axis=1)[known, swapped[known]]
-    np.testing.assert_allclose(loss, of_words.mean() + of_order.mean(), rtol=1e-6)
+    np.testing.assert_allclose(loss, of_words.mean() + of_order.mean(), rtol=1e-5)
     loss_of(outputs, targets, sums)  # as a second batch
     measures = measures_of(sums, "train_")
-    np.testing.assert_allclose(measures["train_masked_tokens_loss"], of_words.mean(), rtol=1e-6)
-    np.testing.assert_allclose(measures["train_loss"], loss, rtol=1e-6)
+    np.testing.assert_allclose(measures["train_masked_tokens_loss"], of_words.mean(), rtol=1e-5)
+    np.testing.assert_allclose(measures["train_loss"], loss, rtol=1e-5)
     right = (order.argmax(axis=1) == swapped)[known].mean()
     np.testing.assert_allclose(measures["train_segment_order_accuracy"], right)
 
