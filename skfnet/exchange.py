@@ -3,20 +3,103 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
+import numpy as np
 import torch
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
 
 from .checkpoints import PublishedModel, check_expressible, read_huggingface, write_huggingface
 from .devices import usable_device
 from .nn import Ensemble
 
-__all__ = ["read_estimator", "write_estimator", "write_pretraining"]
+__all__ = ["HuggingFaceMixin", "write_pretraining"]
 
 
-def read_estimator(cls: type, name_or_folder: str | os.PathLike, parameters: dict[str, Any]) -> Any:
-    """Build a fitted estimator; see :meth:`SupervisedEstimator.from_huggingface`."""
+class HuggingFaceMixin:
+    """from_huggingface and to_huggingface for estimators with targets.
+
+    An estimator adds `_take_head` and `_give_head`.
+    """
+
+    @classmethod
+    def from_huggingface(cls, name_or_folder: str | os.PathLike, **parameters: Any) -> Self:
+        """Read a model that was trained for documents, in the layout of transformers.
+
+        Parameters
+        ----------
+        name_or_folder : str or path-like
+            A folder that an ``FNetForSequenceClassification`` of transformers, or
+            `to_huggingface`, was saved in; or a name on the Hugging Face hub.
+        **parameters
+            Of the estimator. By default `pretrained` is `name_or_folder`, so that `fit` begins
+            with these weights again, and `dropout` as there.
+
+        Returns
+        -------
+        estimator
+            Fitted: ready to predict, or to go on by `partial_fit`, or by `fit` with
+            ``warm_start=True``. It reads single texts and pairs.
+
+        Raises
+        ------
+        FileNotFoundError, ConnectionError
+            If there is no such folder or file, or the hub does not give it.
+        ValueError
+            If the model has no head for documents, or one for something else; or as
+            :func:`skfnet.checkpoints.read_huggingface`.
+        """
+        return _read(cls, name_or_folder, parameters)
+
+    def to_huggingface(self, folder: str | os.PathLike) -> None:
+        """Write the fitted model so that transformers gives the same outputs.
+
+        ``FNetForSequenceClassification.from_pretrained(folder)`` and
+        ``AutoTokenizer.from_pretrained(folder)`` read it, and so does `from_huggingface`.
+
+        Parameters
+        ----------
+        folder : str or path-like
+            Made where it is missing; files of the same names are written over.
+
+        Raises
+        ------
+        ValueError
+            If transformers' FNet cannot express the model: the parameters are named.
+        """
+        check_is_fitted(self)
+        _write(self, folder)
+
+    # What an estimator adds.
+
+    @staticmethod
+    def _take_head(labels: list[Any], problem: str) -> tuple[dict[str, Any], np.ndarray]:
+        """Give the fitted attributes that a head of transformers' decides.
+
+        Parameters
+        ----------
+        labels : list
+            What each output stands for.
+        problem : str
+            What it was trained for, in transformers' words.
+
+        Returns
+        -------
+        learned : dict
+        order : ndarray of int, shape (n_outputs,)
+            The outputs in the order of ours.
+        """
+        raise NotImplementedError
+
+    def _give_head(self, output: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[Any], str]:
+        """Give the output layer for transformers, with labels and problem as `_take_head` has."""
+        raise NotImplementedError
+
+
+def _read(cls: type, name_or_folder: str | os.PathLike, parameters: dict[str, Any]) -> Any:
     found, name = read_huggingface(name_or_folder), os.fspath(name_or_folder)
     if found.output is None or found.pooling is None:
         raise ValueError(
@@ -57,8 +140,7 @@ def read_estimator(cls: type, name_or_folder: str | os.PathLike, parameters: dic
     return estimator
 
 
-def write_estimator(estimator: Any, folder: str | os.PathLike) -> None:
-    """Write a fitted estimator; see :meth:`SupervisedEstimator.to_huggingface`."""
+def _write(estimator: Any, folder: str | os.PathLike) -> None:
     members = estimator._model.members
     if len(members) > 1:
         raise ValueError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -14,7 +14,6 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import train_test_split
 from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
 
 from .batches import TokenArray
 from .devices import draw_seed, seeded, usable_device, use_bfloat16
@@ -26,7 +25,7 @@ from .documents import (
     vocabulary_size,
 )
 from .estimator import TextEstimator
-from .exchange import read_estimator, write_estimator
+from .exchange import HuggingFaceMixin
 from .finetuning import Heads, have_one_encoder, keep_fixed, layer_rates
 from .nn import EncoderConfig, Ensemble
 from .nn.heads import POOLINGS
@@ -50,11 +49,11 @@ _AUTO: dict[str, tuple[Any, Any]] = {"n_encoders": (4, 1), "pooling": ("mean_max
 _RATE, _RATE_OF_PUBLISHED = 4e-3, 3e-5  # the paper's search: 1e-5 to 5e-5
 
 
-class SupervisedEstimator(TextEstimator):
+class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
     """Encoders and output layers behind fit and partial_fit.
 
     An estimator adds what its targets need: `_check_targets`, `_learn`, `_encode`,
-    `_count_outputs` and `_objective`; `_take_head` and `_give_head` for heads of transformers.
+    `_count_outputs` and `_objective`, and what :class:`HuggingFaceMixin` asks for.
     """
 
     _parameter_constraints: dict[str, list] = {
@@ -198,80 +197,9 @@ class SupervisedEstimator(TextEstimator):
         self._stream = None
         return self
 
-    @classmethod
-    def from_huggingface(cls, name_or_folder: str | os.PathLike, **parameters: Any) -> Self:
-        """Read a model that was trained for documents, in the layout of transformers.
-
-        Parameters
-        ----------
-        name_or_folder : str or path-like
-            A folder that an ``FNetForSequenceClassification`` of transformers, or
-            `to_huggingface`, was saved in; or a name on the Hugging Face hub.
-        **parameters
-            Of the estimator. By default `pretrained` is `name_or_folder`, so that `fit` begins
-            with these weights again, and `dropout` as there.
-
-        Returns
-        -------
-        estimator
-            Fitted: ready to predict, or to go on by `partial_fit`, or by `fit` with
-            ``warm_start=True``. It reads single texts and pairs.
-
-        Raises
-        ------
-        FileNotFoundError, ConnectionError
-            If there is no such folder or file, or the hub does not give it.
-        ValueError
-            If the model has no head for documents, or one for something else; or as
-            :func:`skfnet.checkpoints.read_huggingface`.
-        """
-        return read_estimator(cls, name_or_folder, parameters)
-
-    def to_huggingface(self, folder: str | os.PathLike) -> None:
-        """Write the fitted model so that transformers gives the same outputs.
-
-        ``FNetForSequenceClassification.from_pretrained(folder)`` and
-        ``AutoTokenizer.from_pretrained(folder)`` read it, and so does `from_huggingface`.
-
-        Parameters
-        ----------
-        folder : str or path-like
-            Made where it is missing; files of the same names are written over.
-
-        Raises
-        ------
-        ValueError
-            If transformers' FNet cannot express the model: the parameters are named.
-        """
-        check_is_fitted(self)
-        write_estimator(self, folder)
-
     # What an estimator adds.
 
     _objective: Objective
-
-    @staticmethod
-    def _take_head(labels: list[Any], problem: str) -> tuple[dict[str, Any], np.ndarray]:
-        """Give the fitted attributes that a head of transformers' decides.
-
-        Parameters
-        ----------
-        labels : list
-            What each output stands for.
-        problem : str
-            What it was trained for, in transformers' words.
-
-        Returns
-        -------
-        learned : dict
-        order : ndarray of int, shape (n_outputs,)
-            The outputs in the order of ours.
-        """
-        raise NotImplementedError
-
-    def _give_head(self, output: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[Any], str]:
-        """Give the output layer for transformers, with labels and problem as `_take_head` has."""
-        raise NotImplementedError
 
     def _count_outputs(self, learned: dict[str, Any]) -> int:
         """Give the number of outputs, by the fitted attributes that y decides."""
