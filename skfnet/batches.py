@@ -401,10 +401,14 @@ def _cut(
 
 
 def _cut_longer(pairs: TokenArray, room: int) -> tuple[np.ndarray, np.ndarray]:
-    """Give the numbers of tokens left of each pair's texts when the longer one is cut first."""
+    """Give the numbers of tokens left of each pair's texts when the longer one is cut first.
+
+    Where both are cut and the room is odd, the longer one keeps a token more, as in tokenizers;
+    of equally long ones, the second.
+    """
     firsts, seconds = pairs.firsts, pairs.lengths - pairs.firsts
-    half = room // 2
-    left_of_first = np.minimum(firsts, np.maximum(room - half, room - seconds))
+    half = np.where(firsts > seconds, room - room // 2, room // 2)
+    left_of_first = np.minimum(firsts, np.maximum(half, room - seconds))
     return left_of_first, np.minimum(seconds, room - left_of_first)
 
 

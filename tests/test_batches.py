@@ -187,11 +187,13 @@ def test_the_generator_decides_the_batches():
 
 
 def longest_first(first, second, room):
-    """Take one token at a time from the longer text; of equally long ones, from the second."""
-    first, second = list(first), list(second)
-    while len(first) + len(second) > room:
-        (first if len(first) > len(second) else second).pop()
-    return first, second
+    """Cut a pair as tokenizers does."""
+    words = Tokenizer(models.WordLevel({str(i): i for i in {*first, *second}}, unk_token=""))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    words.enable_truncation(room)
+    found = words.encode(*(" ".join(map(str, text)) for text in (first, second)))
+    n_first = found.sequence_ids.count(0)
+    return found.ids[:n_first], found.ids[n_first:]
 
 
 @pytest.mark.parametrize("special", [SpecialTokens(0, (1,), (2,)), SpecialTokens(9, (), ())])
