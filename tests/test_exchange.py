@@ -25,6 +25,8 @@ from skfnet.checkpoints import read_huggingface
 
 transformers = pytest.importorskip("transformers")
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*are longer than")
+
 REVIEWS, TOPICS = generated_reviews(60, longest=20)
 OTHERS, _ = generated_reviews(20, seed=1, longest=40)
 THREE = {"id2label": {0: "good", 1: "bad", 2: "mixed"}}  # not in the order of classes_
@@ -63,7 +65,6 @@ def answers_of_folder(folder, texts, **padding):
 
 
 @pytest.mark.parametrize("texts", [TEXTS, PAIRS], ids=["texts", "pairs"])
-@pytest.mark.filterwarnings("ignore:.*are longer than")
 def test_a_classifier_of_transformers_predicts_the_same_here(theirs, texts):
     model, tokenizer, folder = theirs
     expected = their_answers(model, tokenizer, texts)
@@ -77,7 +78,6 @@ def test_a_classifier_of_transformers_predicts_the_same_here(theirs, texts):
         assert_close(clf.transform(texts), model.fnet.pooler(expected.hidden_states[-1]))
 
 
-@pytest.mark.filterwarnings("ignore:.*are longer than")
 def test_padding_keeps_a_document_on_its_own(theirs):
     clf = FNetClassifier.from_huggingface(theirs[2])
     together = clf.decision_function(TEXTS)
@@ -86,7 +86,6 @@ def test_padding_keeps_a_document_on_its_own(theirs):
     assert_close(clf.set_params(batch_size=2).decision_function(TEXTS[::-1]), together[::-1])
 
 
-@pytest.mark.filterwarnings("ignore:.*are longer than")
 def test_exact_lengths_are_transformers_without_padding(theirs):
     model, tokenizer, folder = theirs
     exact = FNetClassifier.from_huggingface(folder, padding="exact")
@@ -99,7 +98,6 @@ def test_exact_lengths_are_transformers_without_padding(theirs):
     assert np.abs(padded.decision_function(texts) - exact.decision_function(texts)).max() > 0.01
 
 
-@pytest.mark.filterwarnings("ignore:.*are longer than")
 def test_what_is_read_and_written_predicts_the_same(theirs, tmp_path):
     clf = FNetClassifier.from_huggingface(theirs[2])
     clf.to_huggingface(tmp_path)
@@ -264,7 +262,6 @@ def test_what_is_no_folder_and_no_model_is_refused(name):
 
 
 @pytest.mark.parametrize("padding", ["exact", "max_length"])
-@pytest.mark.filterwarnings("ignore:.*are longer than")
 def test_a_model_trained_here_predicts_the_same_in_transformers(tmp_path, padding):
     clf = paper(padding=padding).fit(REVIEWS, TOPICS)
     clf.to_huggingface(tmp_path)
