@@ -67,7 +67,7 @@ def read_pretrainer(cls: type, folder: str | os.PathLike, device: str) -> Any:
     try:
         model = model_of(state["shape"], weights)
     except RuntimeError as error:  # torch's, for weights that are missing or of another shape
-        raise ValueError(f"{path}: {error}") from error
+        raise ValueError(f"{path}: {' '.join(str(error).split())}") from error
     tokenizer = unpack_tokenizer(state["tokenizer"])
     frozen = None if tokenizer is None else FrozenEstimator(tokenizer)
     pretrainer = cls(**state["parameters"], tokenizer=frozen, device=device)
