@@ -44,7 +44,7 @@ from .training import (
     make_net,
 )
 
-# What "auto" stands for: in general, and for the paper's architecture and its published weights.
+# What "auto" stands for: in general, and for the paper's architecture and published weights.
 _AUTO: dict[str, tuple[Any, Any]] = {"n_encoders": (4, 1), "pooling": ("mean_max", "cls")}
 _RATE, _RATE_OF_PUBLISHED = 4e-3, 3e-5  # the paper's search: 1e-5 to 5e-5
 
