@@ -154,7 +154,7 @@ def test_max_steps_in_place_of_epochs():
 
 def test_pairs_of_texts_are_segments():
     pairs = list(zip(TEXTS[:60], TEXTS[60:], strict=True))
-    pretrainer = small_pretrainer().fit(pairs)
+    pretrainer = small_pretrainer(max_length=128).fit(pairs)
     assert pretrainer.transform(pairs).shape == (60, 16)
     assert 0 <= pretrainer.score(pairs) <= 1
 

@@ -135,7 +135,7 @@ ON_NUMBERS = {
             validation_fraction=0,
             device="cpu",
         ),
-        48,
+        46,
     ),
 }
 
