@@ -371,13 +371,15 @@ def in_halves(tokens: TokenArray, max_length: int, long_documents: str) -> Token
     Returns
     -------
     TokenArray of shape (n_pieces,)
-        Pairs; the first half of an odd number of tokens is the shorter one.
+        Pairs; of an odd number of tokens either half is the longer one, by chance, the same at
+        each call: else the longer one would tell whether the halves are swapped.
     """
     room = max_length - tokens.special.around(pair=True)
     document, start, sizes = _cut(tokens.lengths, room, long_documents)
     ids = tokens.ids[_ranges(tokens.offsets[document] + start, sizes)]
     offsets = np.concatenate([[0], np.cumsum(sizes)])
-    return TokenArray(ids, offsets, tokens.vocab_size, tokens.special, sizes // 2, tokens.spellings)
+    firsts = (sizes + np.random.default_rng(0).integers(2, size=len(sizes))) // 2
+    return TokenArray(ids, offsets, tokens.vocab_size, tokens.special, firsts, tokens.spellings)
 
 
 def _write(ids: np.ndarray, begin: np.ndarray, values: Sequence[int]) -> np.ndarray:

@@ -35,7 +35,8 @@ def holds_pretrainer(folder: str | os.PathLike) -> bool:
     """Tell a pretrainer's folder, also one without its file, from a model of transformers'."""
     if _file(folder).exists():
         return True
-    return os.path.isdir(folder) and not os.path.exists(Path(folder, "config.json"))
+    theirs = ("config.json", "model.safetensors", "pytorch_model.bin", "tokenizer.json")
+    return os.path.isdir(folder) and not any(Path(folder, name).exists() for name in theirs)
 
 
 def write_pretrainer(pretrainer: Any, folder: str | os.PathLike) -> None:
@@ -55,6 +56,7 @@ def write_pretrainer(pretrainer: Any, folder: str | os.PathLike) -> None:
         "shape": shape,
         "tokenizer": pack_tokenizer(pretrainer.tokenizer_),
         "parameters": parameters,
+        "precomputed": pretrainer.tokenizer == "precomputed",
         "fitted": {name: getattr(pretrainer, name) for name in ("history_", "n_iter_", "n_steps_")},
     }
     write_tensors(_file(folder), pretrainer._model.state_dict(), _KIND, state)
@@ -69,8 +71,10 @@ def read_pretrainer(cls: type, folder: str | os.PathLike, device: str) -> Any:
     except RuntimeError as error:  # torch's, for weights that are missing or of another shape
         raise ValueError(f"{path}: {' '.join(str(error).split())}") from error
     tokenizer = unpack_tokenizer(state["tokenizer"])
-    frozen = None if tokenizer is None else FrozenEstimator(tokenizer)
-    pretrainer = cls(**state["parameters"], tokenizer=frozen, device=device)
+    given = "precomputed" if state["precomputed"] else None
+    if tokenizer is not None:
+        given = FrozenEstimator(tokenizer)
+    pretrainer = cls(**state["parameters"], tokenizer=given, device=device)
     device_ = usable_device(device)
     vars(pretrainer).update(
         **state["fitted"], tokenizer_=tokenizer, device_=device_, _model=model.to(device_)

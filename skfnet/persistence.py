@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,9 @@ def pack_tokenizer(tokenizer: TextTokenizer | None) -> dict[str, Any] | None:
         "tokenizer": tokenizer.tokenizer_.to_str(),
         "cuts_are_safe": tokenizer._cuts_are_safe,
         "spelled": tokenizer.spellings_ is not None,
+        # A published one may have ids to spare, and padding by another name.
+        "n_ids": tokenizer.n_ids_,
+        "pad": tokenizer.special_tokens_.pad,
     }
 
 
@@ -94,7 +98,10 @@ def unpack_tokenizer(packed: dict[str, Any] | None) -> TextTokenizer | None:
         return None
     tokenizer = TextTokenizer(**packed["parameters"])
     ready = tokenizers.Tokenizer.from_str(packed["tokenizer"])
-    return tokenizer.adopt(ready, cuts_are_safe=packed["cuts_are_safe"], spelled=packed["spelled"])
+    tokenizer.adopt(ready, cuts_are_safe=packed["cuts_are_safe"], spelled=packed["spelled"])
+    tokenizer.n_ids_ = packed["n_ids"]
+    tokenizer.special_tokens_ = replace(tokenizer.special_tokens_, pad=packed["pad"])
+    return tokenizer
 
 
 def write_tensors(
@@ -162,6 +169,8 @@ def read_tensors(
             metadata = file.metadata() or {}
             names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
             tensors = {name.removeprefix(prefix): file.get_tensor(name) for name in names}
+    except PermissionError:
+        raise
     except (SafetensorError, OSError) as error:
         raise ValueError(
             f"{path}: is no complete safetensors file ({error}). Write it again."

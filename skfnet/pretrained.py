@@ -136,7 +136,7 @@ def find_pretrained(model: Any, documents: Documents, unlabeled: Any, seed: int)
     if isinstance(given, FNetPretrainer):
         check_agrees(model, vars(given), None)  # before it takes its time to learn
         own = clone(given)
-        if own.random_state is None:
+        if own.random_state is None and model.random_state is not None:
             own.random_state = seed
         if own.device == "auto":
             own.device = model.device

@@ -293,6 +293,7 @@ default=("masked_tokens", "segment_order")
         net = self._make_net(run, n_steps, n_passes - run.epoch, valid, self._writer(here, path))
         if found:
             found.put_into(net)
+            found.weights = {}  # they are views of a file that is to be replaced
         if not run.finished:
             self._train(net, train)
             run.finished = not net.interrupted
@@ -326,7 +327,7 @@ default=("masked_tokens", "segment_order")
         if not isinstance(X, Iterator):
             return self._go_on(X)
         self._go_on(list(islice(X, _PART)))
-        while part := list(islice(X, _PART)):
+        while not self._stream.interrupted and (part := list(islice(X, _PART))):
             self._go_on(part)
         return self
 

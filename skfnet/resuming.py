@@ -10,6 +10,8 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any
 
+import tokenizers
+from sklearn.frozen import FrozenEstimator
 from skorch.callbacks import Callback
 from torch import Tensor
 
@@ -22,10 +24,9 @@ from .tokenizer import TextTokenizer
 __all__ = ["Checkpoint", "Checkpoints", "checkpoint_path", "digest_of", "settings_of"]
 
 _KIND = "a checkpoint of an FNetPretrainer"
-# They change nothing of the result, or are compared by what they lead to.
+# They change nothing of the result.
 _FREE_TO_CHANGE = {
-    *("tokenizer", "device", "callbacks", "verbose"),
-    *("checkpoint", "checkpoint_minutes", "resume"),
+    *("device", "callbacks", "verbose", "checkpoint", "checkpoint_minutes", "resume"),
 }
 
 
@@ -42,14 +43,27 @@ def settings_of(parameters: Mapping[str, Any]) -> dict[str, str]:
             continue
         if name == "objectives":
             value = list(value)
+        if name == "tokenizer":
+            value = _described(value)
         settings[name] = getattr(value, "__qualname__", repr(value))  # of a mixer's class
     return settings
+
+
+def _described(tokenizer: Any) -> Any:
+    """Give what tells one `tokenizer` parameter from another: its own parameters or vocabulary."""
+    if isinstance(tokenizer, FrozenEstimator):
+        tokenizer = tokenizer.estimator.tokenizer_
+    if isinstance(tokenizer, tokenizers.Tokenizer):
+        return hashlib.sha256(tokenizer.to_str().encode()).hexdigest()
+    return tokenizer.get_params() if isinstance(tokenizer, TextTokenizer) else tokenizer
 
 
 def digest_of(tokens: TokenArray) -> str:
     """Give a text that differs where the tokens do."""
     digest = hashlib.sha256()
-    for array in (tokens.ids, tokens.offsets, tokens.firsts):
+    words = tokens.spellings
+    spelled = () if words is None else (words.indices, words.indptr)
+    for array in (tokens.ids, tokens.offsets, tokens.firsts, *spelled):
         digest.update(b"" if array is None else array.tobytes())
     return digest.hexdigest()
 

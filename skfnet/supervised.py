@@ -344,11 +344,12 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
             self._start(documents, learned, seed)
         rows = np.arange(len(y))
         train_set = self._labelled(self._tokens(documents), targets, weights, rows)
-        if getattr(self, "_stream", None) is None:
+        how = self.freeze, self.layer_decay
+        if getattr(self, "_stream", None) is None or self._stream[2] != how:
             # The net keeps the optimizer's state, the generator moves on, from call to call.
             net = self._make_net(train_set, None, None, seed)
-            self._stream = net, np.random.default_rng(seed)
-        net, random = self._stream
+            self._stream = net, np.random.default_rng(seed), how
+        net, random, _ = self._stream
         net.batch_size = self._batch_size(len(y))
         net.lr = self._rate
         self._train(net, train_set, int(random.integers(2**31)))

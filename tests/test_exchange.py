@@ -1,5 +1,6 @@
 """Estimators from and to transformers' layout: the same predictions on both sides."""
 
+import json
 import pickle
 
 import numpy as np
@@ -299,6 +300,17 @@ def test_classes_that_are_numbers_come_back_as_numbers(tmp_path):
     clf.classes_ = np.unique(days)
     with pytest.raises(ValueError, match="in classes_ is of type date"):
         clf.to_huggingface(tmp_path)
+
+
+def test_labels_renamed_elsewhere_are_the_new_ones(tmp_path):
+    clf = paper().fit(REVIEWS, np.unique(TOPICS, return_inverse=True)[1])
+    clf.to_huggingface(tmp_path)
+    path = tmp_path / "config.json"
+    settings = json.loads(path.read_text())
+    settings["id2label"] = {number: f"topic {number}" for number in settings["id2label"]}
+    path.write_text(json.dumps(settings))
+    again = FNetClassifier.from_huggingface(tmp_path)
+    assert again.classes_.tolist() == [f"topic {i}" for i in range(len(clf.classes_))]
 
 
 def test_several_labels_and_numbers_trained_here(tmp_path):

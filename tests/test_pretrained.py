@@ -292,6 +292,16 @@ def test_freeze_all_with_windows_held_out_documents_and_a_stream(pretrainer):
     assert [changed(b, e) for b, e in zip(moved, clf.encoders_, strict=True)] == [set(), set()]
 
 
+def test_what_is_kept_fixed_may_change_within_a_stream(pretrainer):
+    clf = classifier(FrozenEstimator(pretrainer), freeze=None)
+    clf.partial_fit(TEXTS, TOPICS, classes=np.unique(TOPICS))
+    before = weights_of(clf.encoder_)
+    clf.set_params(freeze="all").partial_fit(TEXTS, TOPICS)
+    assert changed(before, clf.encoder_) == set()
+    clf.set_params(freeze=None).partial_fit(TEXTS, TOPICS)
+    assert changed(before, clf.encoder_)
+
+
 class Rates:
     def __call__(self, net):
         named = {id(w): name for name, w in net.module_.named_parameters()}

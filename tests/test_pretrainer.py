@@ -324,6 +324,7 @@ def test_another_run_is_not_gone_on_with(tmp_path):
         ({"max_epochs": 3}, "max_epochs=2, not 3"),
         ({"random_state": 4}, "random_state=0, not 4"),
         ({"objectives": ["masked_tokens"]}, "objectives="),
+        ({"tokenizer": TextTokenizer(min_frequency=1)}, "tokenizer=None, not .*min_frequency"),
     ):
         with pytest.raises(ValueError, match=match):
             small_pretrainer(checkpoint=tmp_path, resume=True, **changes).fit(TEXTS)
@@ -455,3 +456,10 @@ def test_texts_without_enough_tokens_are_refused():
         small_pretrainer(tokenizer="precomputed").fit([[1, 2, 3]] * 10)
     ids = small_pretrainer(tokenizer="precomputed", objectives=["segment_order"])
     assert ids.fit([[1, 2, 3]] * 10).transform([[1, 2]]).shape == (1, 16)
+
+
+def test_a_loaded_one_reads_ids_where_the_saved_one_did(tmp_path):
+    ids = small_pretrainer(tokenizer="precomputed", objectives=["segment_order"])
+    ids.fit([[1, 2, 3]] * 10).save(tmp_path)
+    loaded = FNetPretrainer.load(tmp_path, device="cpu")
+    assert np.array_equal(loaded.transform([[1, 2]]), ids.transform([[1, 2]]))

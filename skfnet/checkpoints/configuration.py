@@ -164,7 +164,8 @@ def read_outputs(settings: dict[str, Any], path: Path) -> tuple[list[Any], str]:
         )
     own = settings.get(_OURS, {}).get("labels", labels)
     problem = settings.get("problem_type") or (NUMBERS if len(labels) == 1 else ONE_LABEL)
-    return (own if len(own) == len(labels) else labels), problem
+    # Ours hold what JSON's names cannot; others may have renamed the outputs since.
+    return (own if [str(label) for label in own] == labels else labels), problem
 
 
 def describe_outputs(labels: list[Any], problem: str) -> dict[str, Any]:

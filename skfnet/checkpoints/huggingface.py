@@ -144,6 +144,8 @@ def write_huggingface(folder: str | os.PathLike[str], model: PublishedModel) -> 
     weights = named_by_them(**{part: getattr(model, part) or {} for part in parts})
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    # Read first and written last: a folder that is only half written over is refused.
+    (folder / "config.json").unlink(missing_ok=True)
     # Without the format transformers refuses the file; no two names may share memory.
     tensors = {name: tensor.detach().cpu().float().clone() for name, tensor in weights.items()}
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
