@@ -225,14 +225,14 @@ def test_a_stream_is_read_in_parts(monkeypatch):
 
 def test_a_stream_goes_on_from_a_fitted_or_a_loaded_one(fitted, tmp_path):
     fitted.save(tmp_path)
-    before = fitted.score(TEXTS)
+    before = fitted.history_[-1]["train_masked_tokens_loss"]
     for pretrainer in (
         pickle.loads(pickle.dumps(fitted)),
         FNetPretrainer.load(tmp_path, device="cpu"),
     ):
         for _ in range(5):
             pretrainer.partial_fit(TEXTS)
-        assert pretrainer.score(TEXTS) > before
+        assert pretrainer.history_[-1]["train_masked_tokens_loss"] < before
         pretrainer.partial_fit(["zebra", ""])  # nothing to be learned from
 
 
