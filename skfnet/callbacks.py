@@ -18,6 +18,7 @@ __all__ = [
     "StoppingAfterWarmup",
     "StreamWarmup",
     "check_callbacks",
+    "stream_rate",
 ]
 
 _LARGEST_GRADIENT_NORM = 1.0
@@ -103,8 +104,8 @@ class StreamWarmup(Callback):
         return self
 
     def on_batch_begin(self, net: NeuralNet, training: bool = False, **kwargs: Any) -> None:
+        net.optimizer_.set_rate(net.lr * stream_rate(self.steps_))
         self.steps_ += 1
-        net.optimizer_.set_rate(net.lr * min(1.0, self.steps_ / _STREAM_WARMUP_STEPS))
 
 
 class Progress(Callback):
@@ -140,3 +141,8 @@ class Rate:
     def __call__(self, step: int) -> float:
         falling = (self.n_steps - step) / (self.n_steps - self.n_rising + 1)
         return max(0.0, min((step + 1) / self.n_rising, falling))
+
+
+def stream_rate(step: int) -> float:
+    """Give the factor at each step of a stream: up to 1, and there it stays."""
+    return min(1.0, (step + 1) / _STREAM_WARMUP_STEPS)

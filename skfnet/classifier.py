@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from numbers import Real
 from typing import Any, Self
 
@@ -15,18 +16,20 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import Tags, compute_class_weight
 from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
 from sklearn.utils.multiclass import _check_partial_fit_first_call
+from torch import Tensor
 
-from .estimator import TextEstimator
 from .nn import EncoderConfig
 from .objectives import ONE_CLASS, SEVERAL_LABELS, Objective
+from .pretrainer import FNetPretrainer
+from .supervised import SupervisedEstimator
 from .targets import check_indicator, check_labels, is_indicator
 from .tokenizer import TextTokenizer
 
 __all__ = ["FNetClassifier"]
 
 
-class FNetClassifier(ClassifierMixin, TextEstimator):
-    """Text classifier with a Fourier-mixing encoder, trained from scratch.
+class FNetClassifier(ClassifierMixin, SupervisedEstimator):
+    """Text classifier with a Fourier-mixing encoder, trained from scratch or pretrained.
 
     Texts become tokens (:class:`TextTokenizer`), a small FNet encoder mixes them by a 2-D Fourier
     transform at each document's own length, mean and maximum of the hidden states go through a
@@ -52,6 +55,11 @@ class FNetClassifier(ClassifierMixin, TextEstimator):
         Size of each encoder's hidden states.
     feedforward_width : int or None, default=None
         Inner size of the feed-forward layers; None is ``4 * width``.
+    architecture : {"default", "paper"}, default="default"
+        What the blocks are like. "default" is what trains well on small corpora, "paper" is the
+        published FNet: post-norm blocks, an unnormalised transform, no vectors for pairs and
+        n-grams; its default tokenizer is ``TextTokenizer(model="bpe")``. What is pretrained
+        brings its own.
     mixer : str or callable, default="fourier"
         Name of the token mixer, a key of :data:`skfnet.nn.MIXERS`: "fourier", "hartley", "dct",
         "hadamard", "wavelet", "fourier_sequence", "fourier_hidden", "fourier_abs",
@@ -61,16 +69,38 @@ class FNetClassifier(ClassifierMixin, TextEstimator):
         Number of blocks, at most `depth`, with self-attention in place of `mixer`.
     attention_layout : {"top", "bottom", "middle", "mixed"}, default="top"
         Which blocks these are: the last, the first, those in the middle, or spread evenly.
-    n_encoders : int, default=4
+    n_encoders : int or "auto", default="auto"
         Number of encoders that are trained side by side from different initial weights. The mean
-        of their outputs is the answer.
+        of their outputs is the answer. "auto" is 4, and 1 for ``architecture="paper"`` and
+        published weights.
     dropout : float, default=0.2
         Share of hidden units dropped in training, after the embeddings and each feed-forward
         layer and before the output layer. 0 also keeps the pairs of neighbouring tokens, of
         which half are left out otherwise, and the n-grams of words, of which a fifth are.
-    pooling : {"mean_max", "mean", "max", "cls"}, default="mean_max"
+    pooling : {"auto", "mean_max", "mean", "max", "cls"}, default="auto"
         How hidden states become one vector: their mean or maximum over the document, the sum of
-        both, each after a LayerNorm, or the paper's dense tanh layer on the first token.
+        both, each after a LayerNorm, or the paper's dense tanh layer on the first token. "auto"
+        is "mean_max", and "cls" for ``architecture="paper"`` and published weights.
+    padding : {"auto", "exact", "max_length"}, default="auto"
+        Whether a document is read at its own length, or made `max_length` long by [PAD] tokens
+        that are mixed like words, as the published weights were trained. "auto" is "exact", and
+        what a pretrained encoder was trained with.
+    pretrained : FNetPretrainer, FrozenEstimator, str, path-like or None, default=None
+        What to start from; None trains from nothing. A fitted :class:`FNetPretrainer` in
+        ``FrozenEstimator``, or the folder that one was saved in, is used as it is. An unfitted
+        one is cloned and fitted on the training texts, and on the `unlabeled` texts given to
+        `fit`. A name on the Hugging Face hub such as ``"google/fnet-base"``, or a folder in the
+        layout of transformers, gives published weights. Tokenizer, `max_length`, sizes and mixer
+        come from what is pretrained: leave them out here. Each of the encoders starts from the
+        same weights, with an output layer of its own.
+    freeze : int, "all" or None, default=None
+        How much of a pretrained encoder stays as it is: the embeddings and so many blocks, from
+        the first on; or all of it, vectors of the documents computed once and the output layer
+        alone trained.
+    layer_decay : float, default=1.0
+        Factor on the learning rate from layer to layer, downwards from the output layer: so much
+        for the last block of a pretrained encoder, its square for the one below, and so on down
+        to the embeddings.
     max_epochs : int or "auto", default="auto"
         Passes over the training documents. "auto" gives a small corpus enough steps to learn:
         ``(28 + n_classes / 2) / sqrt(n_documents / batch_size)``, more where that makes less than
@@ -78,10 +108,10 @@ class FNetClassifier(ClassifierMixin, TextEstimator):
     batch_size : int or "auto", default="auto"
         Documents in a batch. "auto" is a sixteenth of the training documents, between 8 and
         64.
-    learning_rate : float, default=4e-3
+    learning_rate : float or "auto", default="auto"
         Peak of the dense layers' rate, which rises linearly over the first tenth of the steps
         and then falls linearly to 0. Embeddings of words have 15 times this rate, those of pairs
-        and n-grams 40 times.
+        and n-grams 40 times. "auto" is 4e-3, and 3e-5 for published weights.
     weight_decay : float, default=0.01
         Decoupled weight decay of the dense layers.
     label_smoothing : float, default=0.05
@@ -133,6 +163,7 @@ class FNetClassifier(ClassifierMixin, TextEstimator):
     See Also
     --------
     FNetRegressor : Predicts numbers.
+    FNetPretrainer : Learns from text alone, for `pretrained`.
     TextTokenizer : Tokenizes once, before a grid search.
 
     References
@@ -160,7 +191,7 @@ class FNetClassifier(ClassifierMixin, TextEstimator):
     """
 
     _parameter_constraints: dict[str, list] = {
-        **TextEstimator._parameter_constraints,
+        **SupervisedEstimator._parameter_constraints,
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
         "class_weight": [StrOptions({"balanced"}), dict, None],
     }
@@ -174,15 +205,20 @@ class FNetClassifier(ClassifierMixin, TextEstimator):
         depth: int = 2,
         width: int = 64,
         feedforward_width: int | None = None,
+        architecture: str = "default",
         mixer: str | Callable[[EncoderConfig], Any] = "fourier",
         attention_layers: int = 0,
         attention_layout: str = "top",
-        n_encoders: int = 4,
+        n_encoders: int | str = "auto",
         dropout: float = 0.2,
-        pooling: str = "mean_max",
+        pooling: str = "auto",
+        padding: str = "auto",
+        pretrained: FNetPretrainer | FrozenEstimator | str | os.PathLike | None = None,
+        freeze: int | str | None = None,
+        layer_decay: float = 1.0,
         max_epochs: int | str = "auto",
         batch_size: int | str = "auto",
-        learning_rate: float = 4e-3,
+        learning_rate: float | str = "auto",
         weight_decay: float = 0.01,
         label_smoothing: float = 0.05,
         class_weight: dict | str | None = None,
@@ -203,12 +239,17 @@ class FNetClassifier(ClassifierMixin, TextEstimator):
             depth=depth,
             width=width,
             feedforward_width=feedforward_width,
+            architecture=architecture,
             mixer=mixer,
             attention_layers=attention_layers,
             attention_layout=attention_layout,
             n_encoders=n_encoders,
             dropout=dropout,
             pooling=pooling,
+            padding=padding,
+            pretrained=pretrained,
+            freeze=freeze,
+            layer_decay=layer_decay,
             max_epochs=max_epochs,
             batch_size=batch_size,
             learning_rate=learning_rate,
@@ -324,9 +365,24 @@ class FNetClassifier(ClassifierMixin, TextEstimator):
     def _objective(self) -> Objective:
         return SEVERAL_LABELS if self.multilabel_ else ONE_CLASS
 
-    @property
-    def _n_outputs(self) -> int:
-        return len(self.classes_)
+    def _count_outputs(self, learned: dict[str, Any]) -> int:
+        return len(learned["classes_"])
+
+    @staticmethod
+    def _take_head(labels: list[Any], problem: str) -> tuple[dict[str, Any], np.ndarray]:
+        if problem == "regression":
+            raise ValueError(
+                "the model was trained to predict numbers: use FNetRegressor.from_huggingface."
+            )
+        if problem == "multi_label_classification":
+            numbers = np.arange(len(labels))
+            return {"classes_": numbers, "multilabel_": True}, numbers
+        classes, order = np.unique(np.array(labels), return_index=True)
+        return {"classes_": classes, "multilabel_": False}, order
+
+    def _give_head(self, output: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[Any], str]:
+        kinds = "single_label_classification", "multi_label_classification"
+        return dict(output), self.classes_.tolist(), kinds[self.multilabel_]
 
     def _check_targets(self, y: Any) -> np.ndarray:
         return check_indicator(y) if is_indicator(y) else check_labels(y)

@@ -13,6 +13,7 @@ __all__ = [
     "device_at_load",
     "draw_seed",
     "mixed_precision",
+    "reseed",
     "seeded",
     "usable_device",
     "use_bfloat16",
@@ -71,24 +72,28 @@ def use_bfloat16(precision: str, device: torch.device) -> bool:
     return precision == "bfloat16"
 
 
+def reseed(seed: int, device: torch.device) -> None:
+    """Let `seed` decide torch's next random numbers on the CPU and on `device`."""
+    # torch.manual_seed would reseed every accelerator of the machine.
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+    if device.type == "mps":
+        torch.mps.manual_seed(seed)
+
+
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Let `seed` decide torch's random numbers inside; outside they go on as if untouched."""
-    # torch.manual_seed would reseed every accelerator of the machine.
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.default_generator.manual_seed(seed)
-        if device.type == "cuda":
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(seed)
-        if device.type != "mps":
-            yield
-            return
-        state = torch.mps.get_rng_state()
-        torch.mps.manual_seed(seed)
+        state = torch.mps.get_rng_state() if device.type == "mps" else None
+        reseed(seed, device)
         try:
             yield
         finally:
-            torch.mps.set_rng_state(state)
+            if state is not None:
+                torch.mps.set_rng_state(state)
 
 
 def mixed_precision(device: torch.device | str, bfloat16: bool) -> torch.autocast:

@@ -161,8 +161,24 @@ def n_buckets(documents: Documents, tokenizer: TextTokenizer | None) -> int:
     return 0 if spellings is None else spellings.shape[1]
 
 
-def check_room(max_length: int, documents: Documents, tokenizer: TextTokenizer | None) -> None:
+def check_room(
+    max_length: int,
+    documents: Documents,
+    tokenizer: TextTokenizer | None,
+    pairs: bool | None = None,
+) -> None:
     """Refuse a `max_length` that has no room beside the special tokens.
+
+    Parameters
+    ----------
+    max_length : int
+        The parameter.
+    documents : list of str, list of pairs or TokenArray
+        What is read.
+    tokenizer : TextTokenizer or None
+        What it is read by.
+    pairs : bool, optional
+        Whether it is read as pairs; None is as it comes.
 
     Raises
     ------
@@ -171,7 +187,7 @@ def check_room(max_length: int, documents: Documents, tokenizer: TextTokenizer |
     """
     given = isinstance(documents, TokenArray)
     special = documents.special if given else tokenizer.special_tokens_
-    n_special = special.around(in_pairs(documents))
+    n_special = special.around(in_pairs(documents) if pairs is None else pairs)
     if max_length <= n_special:
         raise ValueError(
             f"max_length={max_length} leaves no room beside the tokenizer's {n_special} special "

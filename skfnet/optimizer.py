@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -34,6 +34,12 @@ class TextAdam(torch.optim.Optimizer):
         Rate of the dense layers.
     weight_decay : float
         Decoupled, on the matrices of the dense layers alone.
+    kinds : iterable of str
+        Which tables these are. The words' is none of them where the output layer shares its
+        weights: then every row has a gradient at each step, and AdamW moves them all.
+    rate_of : callable
+        Maps a parameter's name to a factor on its rate. Weights that need no gradient are left
+        out.
 
     Attributes
     ----------
@@ -41,35 +47,38 @@ class TextAdam(torch.optim.Optimizer):
         The modules whose weights Adagrad moves.
     """
 
-    def __init__(self, model: nn.Module, lr: float, weight_decay: float) -> None:
-        of_kind: dict[str, list[nn.Module]] = {kind: [] for kind in _RATES}
-        for name, module in model.named_modules():
-            if isinstance(module, nn.Embedding | nn.EmbeddingBag):
-                for kind in set(name.split(".")) & set(_RATES):
-                    of_kind[kind].append(module)
-        self.tables = [table for tables in of_kind.values() for table in tables]
+    def __init__(
+        self,
+        model: nn.Module,
+        lr: float,
+        weight_decay: float,
+        kinds: Iterable[str] = tuple(_RATES),
+        rate_of: Callable[[str], float] = lambda name: 1.0,
+    ) -> None:
+        found = list(_tables(model, kinds))
+        self.tables = [table for _, _, table in found]
         in_tables = {id(table.weight) for table in self.tables}
-        decayed, others = [], []
+        sparse: dict[tuple[str, float], list[nn.Parameter]] = {}
+        for kind, name, table in found:
+            rate = _RATES[kind] * rate_of(f"{name}.weight")
+            sparse.setdefault((kind, rate), []).append(table.weight)
+        dense: dict[tuple[float, float], list[nn.Parameter]] = {(1.0, weight_decay): []}
         for name, weight in model.named_parameters():
-            if id(weight) not in in_tables:
+            if weight.requires_grad and id(weight) not in in_tables:
                 is_dense = weight.ndim == 2 and "embeddings" not in name.split(".")
                 is_dense = is_dense and not name.endswith(_NO_MATRICES)
-                (decayed if is_dense else others).append(weight)
-        dense = [
-            {"params": decayed, "weight_decay": weight_decay, "rate": 1.0},
-            {"params": others, "weight_decay": 0.0, "rate": 1.0},
+                key = rate_of(name), weight_decay if is_dense else 0.0
+                dense.setdefault(key, []).append(weight)
+        of_dense = [
+            {"params": weights, "weight_decay": decay, "rate": rate}
+            for (rate, decay), weights in dense.items()
         ]
-        of_tables = [
-            {"params": [table.weight for table in tables], "rate": _RATES[kind]}
-            for kind, tables in of_kind.items()
-            if tables
-        ]
+        of_tables = [{"params": weights, "rate": rate} for (_, rate), weights in sparse.items()]
         self._device = next(model.parameters()).device.type
         fused = self._device in ("cpu", "cuda")
-        self._parts = (
-            torch.optim.AdamW(dense, lr, _BETAS, fused=fused),
-            torch.optim.Adagrad(of_tables, lr),
-        )
+        self._parts = [torch.optim.AdamW(of_dense, lr, _BETAS, fused=fused)]
+        if of_tables:
+            self._parts.append(torch.optim.Adagrad(of_tables, lr))
         super().__init__([group for part in self._parts for group in part.param_groups], {})
         self.set_rate(lr)
 
@@ -116,3 +125,14 @@ class TextAdam(torch.optim.Optimizer):
             part.load_state_dict(state)
         # Loading makes new groups: who sets a rate here is to set it there.
         self.param_groups = [group for part in self._parts for group in part.param_groups]
+
+
+def _tables(
+    model: nn.Module, kinds: Iterable[str]
+) -> Iterator[tuple[str, str, nn.Embedding | nn.EmbeddingBag]]:
+    """Give the tables that are to be trained with their kinds and names, kind by kind."""
+    for kind in kinds:
+        for name, module in model.named_modules():
+            is_table = isinstance(module, nn.Embedding | nn.EmbeddingBag)
+            if is_table and kind in name.split(".") and module.weight.requires_grad:
+                yield kind, name, module

@@ -12,7 +12,7 @@ from .batches import Windows, by_length
 from .devices import mixed_precision
 from .training import tensors
 
-__all__ = ["run_windows"]
+__all__ = ["run_each_window", "run_windows"]
 
 
 def run_windows(
@@ -43,6 +43,35 @@ def run_windows(
     -------
     ndarray of float32, shape (n_documents, k)
     """
+    stacked = run_each_window(
+        function, windows, batch_size=batch_size, device=device, bfloat16=bfloat16
+    )
+    if len(windows) == len(windows.tokens):
+        return stacked
+    first = np.searchsorted(windows.document, np.arange(len(windows.tokens)))
+    sums = np.add.reduceat(stacked, first, axis=0)
+    return sums / np.bincount(windows.document)[:, None].astype(np.float32)
+
+
+def run_each_window(
+    function: Callable[..., Tensor],
+    windows: Windows,
+    *,
+    batch_size: int,
+    device: torch.device,
+    bfloat16: bool,
+) -> np.ndarray:
+    """Apply a function of a batch to all windows.
+
+    Parameters
+    ----------
+    function, windows, batch_size, device, bfloat16
+        As in :func:`run_windows`.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_windows, k)
+    """
     results: list[Tensor] = []
     order = by_length(windows.lengths, batch_size)
     for rows in order:
@@ -53,8 +82,4 @@ def run_windows(
             results.append(function(**batch).float().cpu())
     stacked = np.empty((len(windows), results[0].shape[1]), dtype=np.float32)
     stacked[np.concatenate(order)] = torch.cat(results).numpy()
-    if len(windows) == len(windows.tokens):
-        return stacked
-    first = np.searchsorted(windows.document, np.arange(len(windows.tokens)))
-    sums = np.add.reduceat(stacked, first, axis=0)
-    return sums / np.bincount(windows.document)[:, None].astype(np.float32)
+    return stacked

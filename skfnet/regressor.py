@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin
 from sklearn.utils import Tags
+from torch import Tensor
 
-from .estimator import TextEstimator
 from .objectives import NUMBERS
+from .supervised import SupervisedEstimator
 from .targets import check_numbers
 
 __all__ = ["FNetRegressor"]
 
 
-class FNetRegressor(RegressorMixin, TextEstimator):
-    """Text regressor with a Fourier-mixing encoder, trained from scratch.
+class FNetRegressor(RegressorMixin, SupervisedEstimator):
+    """Text regressor with a Fourier-mixing encoder, trained from scratch or pretrained.
 
     As :class:`FNetClassifier`, but the output layer gives numbers, trained by their mean squared
     error. Each target is scaled to mean 0 and variance 1 for training, and scaled back in what is
@@ -42,6 +45,11 @@ class FNetRegressor(RegressorMixin, TextEstimator):
         Size of each encoder's hidden states.
     feedforward_width : int or None, default=None
         Inner size of the feed-forward layers; None is ``4 * width``.
+    architecture : {"default", "paper"}, default="default"
+        What the blocks are like. "default" is what trains well on small corpora, "paper" is the
+        published FNet: post-norm blocks, an unnormalised transform, no vectors for pairs and
+        n-grams; its default tokenizer is ``TextTokenizer(model="bpe")``. What is pretrained
+        brings its own.
     mixer : str or callable, default="fourier"
         Name of the token mixer, a key of :data:`skfnet.nn.MIXERS`: "fourier", "hartley", "dct",
         "hadamard", "wavelet", "fourier_sequence", "fourier_hidden", "fourier_abs",
@@ -51,16 +59,38 @@ class FNetRegressor(RegressorMixin, TextEstimator):
         Number of blocks, at most `depth`, with self-attention in place of `mixer`.
     attention_layout : {"top", "bottom", "middle", "mixed"}, default="top"
         Which blocks these are: the last, the first, those in the middle, or spread evenly.
-    n_encoders : int, default=4
+    n_encoders : int or "auto", default="auto"
         Number of encoders that are trained side by side from different initial weights. The mean
-        of their outputs is the answer.
+        of their outputs is the answer. "auto" is 4, and 1 for ``architecture="paper"`` and
+        published weights.
     dropout : float, default=0.2
         Share of hidden units dropped in training, after the embeddings and each feed-forward
         layer and before the output layer. 0 also keeps the pairs of neighbouring tokens, of
         which half are left out otherwise, and the n-grams of words, of which a fifth are.
-    pooling : {"mean_max", "mean", "max", "cls"}, default="mean_max"
+    pooling : {"auto", "mean_max", "mean", "max", "cls"}, default="auto"
         How hidden states become one vector: their mean or maximum over the document, the sum of
-        both, each after a LayerNorm, or the paper's dense tanh layer on the first token.
+        both, each after a LayerNorm, or the paper's dense tanh layer on the first token. "auto"
+        is "mean_max", and "cls" for ``architecture="paper"`` and published weights.
+    padding : {"auto", "exact", "max_length"}, default="auto"
+        Whether a document is read at its own length, or made `max_length` long by [PAD] tokens
+        that are mixed like words, as the published weights were trained. "auto" is "exact", and
+        what a pretrained encoder was trained with.
+    pretrained : FNetPretrainer, FrozenEstimator, str, path-like or None, default=None
+        What to start from; None trains from nothing. A fitted :class:`FNetPretrainer` in
+        ``FrozenEstimator``, or the folder that one was saved in, is used as it is. An unfitted
+        one is cloned and fitted on the training texts, and on the `unlabeled` texts given to
+        `fit`. A name on the Hugging Face hub such as ``"google/fnet-base"``, or a folder in the
+        layout of transformers, gives published weights. Tokenizer, `max_length`, sizes and mixer
+        come from what is pretrained: leave them out here. Each of the encoders starts from the
+        same weights, with an output layer of its own.
+    freeze : int, "all" or None, default=None
+        How much of a pretrained encoder stays as it is: the embeddings and so many blocks, from
+        the first on; or all of it, vectors of the documents computed once and the output layer
+        alone trained.
+    layer_decay : float, default=1.0
+        Factor on the learning rate from layer to layer, downwards from the output layer: so much
+        for the last block of a pretrained encoder, its square for the one below, and so on down
+        to the embeddings.
     max_epochs : int or "auto", default="auto"
         Passes over the training documents. "auto" gives a small corpus enough steps to learn:
         ``(28 + n_outputs / 2) / sqrt(n_documents / batch_size)``, more where that makes less than
@@ -68,10 +98,10 @@ class FNetRegressor(RegressorMixin, TextEstimator):
     batch_size : int or "auto", default="auto"
         Documents in a batch. "auto" is a sixteenth of the training documents, between 8 and
         64.
-    learning_rate : float, default=4e-3
+    learning_rate : float or "auto", default="auto"
         Peak of the dense layers' rate, which rises linearly over the first tenth of the steps
         and then falls linearly to 0. Embeddings of words have 15 times this rate, those of pairs
-        and n-grams 40 times.
+        and n-grams 40 times. "auto" is 4e-3, and 3e-5 for published weights.
     weight_decay : float, default=0.01
         Decoupled weight decay of the dense layers.
     early_stopping : bool, default=False
@@ -118,6 +148,7 @@ class FNetRegressor(RegressorMixin, TextEstimator):
     See Also
     --------
     FNetClassifier : Predicts labels.
+    FNetPretrainer : Learns from text alone, for `pretrained`.
 
     References
     ----------
@@ -176,9 +207,25 @@ class FNetRegressor(RegressorMixin, TextEstimator):
         numbers = self._outputs(X) * self.target_scale_ + self.target_mean_
         return numbers[:, 0] if self.n_outputs_ == 1 else numbers
 
-    @property
-    def _n_outputs(self) -> int:
-        return self.n_outputs_
+    def _count_outputs(self, learned: dict[str, Any]) -> int:
+        return learned["n_outputs_"]
+
+    @staticmethod
+    def _take_head(labels: list[Any], problem: str) -> tuple[dict[str, Any], np.ndarray]:
+        if problem != "regression":
+            raise ValueError(
+                "the model was trained to predict labels: use FNetClassifier.from_huggingface."
+            )
+        n = len(labels)
+        learned = {"n_outputs_": n, "target_mean_": np.zeros(n), "target_scale_": np.ones(n)}
+        return learned, np.arange(n)
+
+    def _give_head(self, output: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[Any], str]:
+        # The scale of the targets goes into the layer, which so gives the numbers themselves.
+        scale, mean = (torch.from_numpy(a) for a in (self.target_scale_, self.target_mean_))
+        weight, bias = (output[name].cpu().double() for name in ("weight", "bias"))
+        layer = {"weight": weight * scale[:, None], "bias": bias * scale + mean}
+        return layer, [f"LABEL_{i}" for i in range(self.n_outputs_)], "regression"
 
     def _check_targets(self, y: Any) -> np.ndarray:
         return check_numbers(y)

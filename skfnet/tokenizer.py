@@ -65,7 +65,8 @@ class TextTokenizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
     tokenizer_ : tokenizers.Tokenizer
         The trained tokenizer.
     special_tokens_ : SpecialTokens
-        Ids of padding, of what wraps a document and of words outside the vocabulary.
+        Ids of padding, of what wraps a document, of words outside the vocabulary and of hidden
+        ones.
     n_ids_ : int
         All token ids of the vocabulary are below this number. In what `transform` gives, words
         outside it follow, each with an id that holds for this one output.
@@ -120,9 +121,8 @@ class TextTokenizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
         -------
         TextTokenizer
         """
-        self = cls()
-        self._adopt(tokenizers.Tokenizer.from_str(tokenizer.to_str()), cuts_are_safe=False)
-        return self
+        copy = tokenizers.Tokenizer.from_str(tokenizer.to_str())
+        return cls().adopt(copy, cuts_are_safe=False, spelled=False)
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn the vocabulary of `X`.
@@ -226,6 +226,32 @@ class TextTokenizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
         pieces = (decode([i], skip_special_tokens=False).strip(" ") for i in known)
         return " ".join(piece for piece in pieces if piece)
 
+    def adopt(self, tokenizer: tokenizers.Tokenizer, *, cuts_are_safe: bool, spelled: bool) -> Self:
+        """Take a ready tokenizer as the fitted one, and change it.
+
+        Parameters
+        ----------
+        tokenizer : tokenizers.Tokenizer
+            Its truncation and padding are taken away.
+        cuts_are_safe : bool
+            Whether the tokens of a text's beginning never depend on its end.
+        spelled : bool
+            Whether it knows words, which have n-grams.
+
+        Returns
+        -------
+        TextTokenizer
+            Itself.
+        """
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        self.tokenizer_ = tokenizer
+        self.special_tokens_ = _special_tokens(tokenizer)
+        self.n_ids_ = max(tokenizer.get_vocab().values()) + 1  # a foreign one may leave ids out
+        self._cuts_are_safe = cuts_are_safe
+        self.spellings_ = self._spelled() if spelled else None
+        return self
+
     def set_output(self, *, transform: str | None = None) -> Self:
         """Do nothing: the output is ragged and stays a TokenArray, whatever is asked for.
 
@@ -253,10 +279,7 @@ class TextTokenizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
         trained.post_processor = processors.TemplateProcessing(
             single=f"{CLS} $A {SEP}", pair=f"{CLS} $A {SEP} $B:1 {SEP}:1", special_tokens=wrap
         )
-        self._adopt(trained, cuts_are_safe=True)
-        if self.model == "word":
-            self.spellings_ = self._spelled()
-        return self
+        return self.adopt(trained, cuts_are_safe=True, spelled=self.model == "word")
 
     def _untrained(self, model: models.Model) -> tokenizers.Tokenizer:
         tokenizer = tokenizers.Tokenizer(model)
@@ -315,15 +338,6 @@ class TextTokenizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None)
         n_buckets = buckets_for(2 * len(words))
         unspelled = csr_matrix((len(SPECIAL_TOKENS), n_buckets), dtype=np.float32)
         return vstack([unspelled, spell(words, n_buckets)], format="csr")
-
-    def _adopt(self, tokenizer: tokenizers.Tokenizer, *, cuts_are_safe: bool) -> None:
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
-        self.tokenizer_ = tokenizer
-        self.special_tokens_ = _special_tokens(tokenizer)
-        self.n_ids_ = max(tokenizer.get_vocab().values()) + 1  # a foreign one may leave ids out
-        self._cuts_are_safe = cuts_are_safe
-        self.spellings_ = None
 
     def _rows(
         self, texts: list[str], max_tokens: int | None, new: dict[str, int]
@@ -439,8 +453,15 @@ def _special_tokens(tokenizer: tokenizers.Tokenizer) -> SpecialTokens:
     start = next(
         (i for i in range(len(wrapped)) if wrapped[i : i + len(bare)] == bare), len(wrapped)
     )
-    known = (tokenizer.token_to_id(name) for name in (PAD, "<pad>", "<|pad|>"))
-    pad = next((i for i in known if i is not None), 0)
-    known = (tokenizer.token_to_id(name) for name in (UNKNOWN, "<unk>"))
-    unknown = next((i for i in known if i is not None), None)
-    return SpecialTokens(pad, tuple(wrapped[:start]), tuple(wrapped[start + len(bare) :]), unknown)
+
+    def find(*names: str) -> int | None:
+        known = (tokenizer.token_to_id(name) for name in names)
+        return next((i for i in known if i is not None), None)
+
+    return SpecialTokens(
+        pad=find(PAD, "<pad>", "<|pad|>") or 0,
+        prefix=tuple(wrapped[:start]),
+        suffix=tuple(wrapped[start + len(bare) :]),
+        unknown=find(UNKNOWN, "<unk>"),
+        mask=find(MASK, "<mask>"),
+    )

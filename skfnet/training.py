@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,12 +29,13 @@ from .callbacks import (
     StoppingAfterWarmup,
     StreamWarmup,
 )
-from .devices import mixed_precision
+from .nets import BaseNet
 from .objectives import Objective
 from .optimizer import TextAdam
 
 __all__ = [
     "LARGEST_BATCH",
+    "LabelledVectors",
     "LabelledWindows",
     "TextNet",
     "batch_size_for",
@@ -94,6 +94,32 @@ class LabelledWindows(Dataset):
     def __len__(self) -> int:
         return len(self.windows)
 
+    def inputs(self, rows: np.ndarray) -> dict[str, Tensor]:
+        """Give the model's keyword arguments for some of the windows."""
+        return tensors(self.windows, rows)
+
+
+class LabelledVectors(LabelledWindows):
+    """The same where the encoders stay as they are, and their vectors are computed once.
+
+    Parameters
+    ----------
+    windows, targets, weights
+        As in :class:`LabelledWindows`.
+    vectors : ndarray of float32, shape (n_windows, n_vectors, width)
+        What the encoders give for each window.
+    """
+
+    def __init__(
+        self, windows: Windows, targets: np.ndarray, weights: np.ndarray, vectors: np.ndarray
+    ) -> None:
+        super().__init__(windows, targets, weights)
+        self.vectors = torch.from_numpy(vectors)
+
+    def inputs(self, rows: np.ndarray) -> dict[str, Tensor]:
+        """Give the vectors of some of the windows."""
+        return {"vectors": self.vectors[rows]}
+
 
 class Batches:
     """The batches of one epoch at each pass, as skorch wants its iterators.
@@ -121,7 +147,7 @@ class Batches:
             order = shuffled_by_length(lengths, self.batch_size, self.random)
         for rows in order:
             target = {"targets": data.targets[rows], "weights": data.weights[rows]}
-            yield tensors(data.windows, rows), target
+            yield data.inputs(rows), target
 
 
 def tensors(windows: Windows, rows: np.ndarray) -> dict[str, Tensor]:
@@ -129,7 +155,7 @@ def tensors(windows: Windows, rows: np.ndarray) -> dict[str, Tensor]:
     return {name: torch.from_numpy(array) for name, array in windows.batch(rows).items()}
 
 
-class TextNet(NeuralNet):
+class TextNet(BaseNet):
     """A skorch net that reads :class:`LabelledWindows`.
 
     Parameters
@@ -142,12 +168,10 @@ class TextNet(NeuralNet):
         What to lower.
     label_smoothing : float
         Share of each target spread over all classes.
-    weight_decay : float
+    rate_of : callable
         See :class:`TextAdam`.
-    bfloat16 : bool
-        Whether the forward pass runs in mixed precision.
     **kwargs
-        What :class:`skorch.NeuralNet` takes.
+        What :class:`BaseNet` takes.
     """
 
     def __init__(
@@ -157,16 +181,14 @@ class TextNet(NeuralNet):
         shuffling: np.random.Generator,
         objective: Objective,
         label_smoothing: float,
-        weight_decay: float,
-        bfloat16: bool,
+        rate_of: Callable[[str], float],
         **kwargs: Any,
     ) -> None:
         self.shuffling = shuffling
         self.objective = objective
         self.label_smoothing = label_smoothing
-        self.weight_decay = weight_decay
-        self.bfloat16 = bfloat16
-        super().__init__(module, criterion=nn.Identity, **kwargs)  # get_loss asks the objective
+        self.rate_of = rate_of
+        super().__init__(module, **kwargs)
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Callback]]:
@@ -190,32 +212,8 @@ class TextNet(NeuralNet):
 
     def initialize_optimizer(self, *args: Any, **kwargs: Any) -> TextNet:
         """Set up the optimizer of the whole model."""
-        self.optimizer_ = TextAdam(self.module_, self.lr, self.weight_decay)
+        self.optimizer_ = TextAdam(self.module_, self.lr, self.weight_decay, rate_of=self.rate_of)
         return self
-
-    def fit_loop(self, X: Any, y: Any = None, **kwargs: Any) -> TextNet:
-        """Train; an interruption ends it with the weights reached so far, and a warning."""
-        try:
-            with self.optimizer_.sparse_gradients():
-                return super().fit_loop(X, y, **kwargs)
-        except _StoppedByCallback:
-            return self
-        except KeyboardInterrupt:
-            warnings.warn(
-                "Training was interrupted: the weights are those reached so far.",
-                UserWarning,
-                stacklevel=2,
-            )
-            return self
-
-    def notify(self, method_name: str, **kwargs: Any) -> None:
-        """Call the callbacks; they end the training by a KeyboardInterrupt after an epoch."""
-        try:
-            super().notify(method_name, **kwargs)
-        except KeyboardInterrupt:
-            if method_name == "on_epoch_end":
-                raise _StoppedByCallback from None
-            raise
 
     def get_iterator(self, dataset: LabelledWindows, training: bool = False) -> Batches:
         """Give the batches, shuffled for training."""
@@ -224,9 +222,7 @@ class TextNet(NeuralNet):
 
     def infer(self, x: dict[str, Tensor], **fit_params: Any) -> Tensor:
         """Give the outputs of each encoder in float32, shape (batch, n_encoders, n_outputs)."""
-        with mixed_precision(self.device, self.bfloat16):
-            logits = super().infer(x, **fit_params)
-        return logits.float()
+        return super().infer(x, **fit_params).float()
 
     def get_loss(
         self, y_pred: Tensor, y_true: dict[str, Tensor], X: Any = None, training: bool = False
@@ -248,10 +244,6 @@ class TextNet(NeuralNet):
         return (losses * y_true["weights"].to(y_pred.device)).mean()
 
 
-class _StoppedByCallback(KeyboardInterrupt):
-    """A callback has seen enough: no interruption from outside."""
-
-
 def make_net(
     model: nn.Module,
     *,
@@ -262,6 +254,7 @@ def make_net(
     weight_decay: float,
     objective: Objective,
     label_smoothing: float = 0.0,
+    rate_of: Callable[[str], float] = lambda name: 1.0,
     valid: LabelledWindows | None = None,
     n_iter_no_change: int = 0,
     seed: int,
@@ -292,6 +285,8 @@ def make_net(
         What to lower.
     label_smoothing : float, default=0
         Share of each target spread over all classes.
+    rate_of : callable, optional
+        Maps a parameter's name to a factor on its learning rate.
     valid : LabelledWindows, optional
         Held-out documents; training stops when, after the first tenth of the epochs, their loss
         has not fallen for `n_iter_no_change` epochs, and the best weights come back.
@@ -335,6 +330,7 @@ def make_net(
         shuffling=np.random.default_rng(seed),
         objective=objective,
         label_smoothing=label_smoothing,
+        rate_of=rate_of,
         bfloat16=bfloat16,
         weight_decay=weight_decay,
         lr=learning_rate,

@@ -11,7 +11,7 @@ import pytest
 import torch
 from sklearn.preprocessing import MultiLabelBinarizer
 
-from skfnet import FNetClassifier
+from skfnet import FNetClassifier, FNetPretrainer
 
 DATA = Path(__file__).parents[1].parent / "shared" / "data"
 
@@ -76,6 +76,22 @@ def small_classifier(**changes):
         device="cpu",
     )
     return FNetClassifier(**(parameters | changes))
+
+
+def small_pretrainer(**changes):
+    """Give an unfitted pretrainer that trains in a moment."""
+    parameters = dict(
+        depth=2,
+        width=16,
+        max_length=64,
+        max_epochs=2,
+        batch_size=16,
+        learning_rate=1e-2,
+        validation_fraction=0.1,
+        random_state=0,
+        device="cpu",
+    )
+    return FNetPretrainer(**(parameters | changes))
 
 
 class Shift(torch.nn.Module):

@@ -187,11 +187,13 @@ def test_the_generator_decides_the_batches():
 
 
 def longest_first(first, second, room):
-    """Take one token at a time from the longer text; of equally long ones, from the second."""
-    first, second = list(first), list(second)
-    while len(first) + len(second) > room:
-        (first if len(first) > len(second) else second).pop()
-    return first, second
+    """Cut a pair as tokenizers does."""
+    words = Tokenizer(models.WordLevel({str(i): i for i in {*first, *second}}, unk_token=""))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    words.enable_truncation(room)
+    found = words.encode(*(" ".join(map(str, text)) for text in (first, second)))
+    n_first = found.sequence_ids.count(0)
+    return found.ids[:n_first], found.ids[n_first:]
 
 
 @pytest.mark.parametrize("special", [SpecialTokens(0, (1,), (2,)), SpecialTokens(9, (), ())])
@@ -232,7 +234,31 @@ def test_an_unknown_word_is_in_both_texts_where_it_can_be_told_from_others():
     tokens = TextTokenizer.from_tokenizer(foreign).transform([*pairs, ("one zebra", "one")])
     batch = Windows(tokens, 9, "truncate").batch(np.arange(3))
     assert batch["input_ids"].max() == 2
-    assert batch["type_ids"].tolist() == [[0, 0, 1, 1], [0, 1, 1, 1], [2, 0, 3, 1]]
+    assert batch["type_ids"].tolist() == [[0, 0, 1, 1], [0, 1, 0, 0], [2, 0, 3, 0]]
+
+
+@pytest.mark.parametrize("special", [SpecialTokens(9, (1,), (2,)), SpecialTokens(9, (), ())])
+def test_windows_made_longest_are_padded_and_all_of_them_are_read(special):
+    rows = [[10], [], [10, 11, 12], list(range(10, 30))]
+    tokens = TokenArray.from_rows(rows, 40, special)
+    for long_documents in ("truncate", "mean"):
+        exact, padded = (
+            Windows(tokens, 8, long_documents, padding=padding)
+            for padding in ("exact", "max_length")
+        )
+        batch = padded.batch(np.arange(len(padded)))
+        assert padded.document.tolist() == exact.document.tolist()
+        assert batch["lengths"].tolist() == padded.lengths.tolist() == [8] * len(padded)
+        for row, n in enumerate(exact.lengths):
+            alone = exact.batch(np.array([row]))["input_ids"][0]
+            assert batch["input_ids"][row].tolist() == [*alone, *[9] * (8 - n)]
+
+
+def test_types_of_padding_and_of_shared_tokens():
+    pairs = TokenArray.from_pairs([[10, 11]], [[11]], 40, SpecialTokens(0, (1,), (2,)))
+    for shared, expected in ((True, [0, 0, 2, 0, 3, 1, 0, 0]), (False, [0, 0, 0, 0, 1, 1, 0, 0])):
+        windows = Windows(pairs, 8, "truncate", padding="max_length", shared_types=shared)
+        assert windows.batch(np.array([0]))["type_ids"][0].tolist() == expected
 
 
 def test_a_batch_spells_each_of_its_words():

@@ -219,6 +219,7 @@ def test_public_names_and_parameters_are_documented():
         for public in set(module.__all__) - {"__version__"}:
             assert f"`{public}" in api, public
     guide = "".join(page.read_text(encoding="utf-8") for page in PAGES)
-    for estimator in (skfnet.FNetClassifier(), skfnet.FNetRegressor(), skfnet.TextTokenizer()):
+    for name in set(skfnet.__all__) - {"__version__"}:
+        estimator = getattr(skfnet, name)()
         for parameter in estimator.get_params():
             assert re.search(rf"[`(, ]{parameter}[`=]", guide), parameter

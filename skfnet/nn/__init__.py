@@ -13,6 +13,7 @@ from .mixing import (
     LinearMixer,
     RandomMixer,
 )
+from .pretraining import PretrainingModel
 from .spectral import SpectralMixer
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "FractionalMixer",
     "HartleyMixer",
     "LinearMixer",
+    "PretrainingModel",
     "RandomMixer",
     "SpectralMixer",
 ]

@@ -18,6 +18,10 @@ class EncoderConfig:
     rare word keeps a small vector instead of becoming unit-size noise).
     :meth:`base` and :meth:`large` give the paper's own choices.
 
+    `shared_types` and `padding` tell what rows look like that the weights were trained on. They
+    are for whoever makes the batches (:class:`skfnet.batches.Windows`); the encoder itself takes
+    the rows, types and lengths that it is given.
+
     Parameters
     ----------
     vocab_size : int
@@ -33,6 +37,12 @@ class EncoderConfig:
     n_types : int, default=4
         Number of token types: in the first or second text of a pair, and whether the other text
         has the token, too.
+    shared_types : bool, default=True
+        Whether a token that the other text of a pair has, too, is of a type of its own, 2 in place
+        of 0 or 3 in place of 1. The paper knows the types 0 and 1 alone.
+    padding : {"exact", "max_length"}, default="exact"
+        Whether a row is read at its own length, or made `max_length` long by [PAD] tokens that are
+        mixed like words, as the published weights were trained.
     mixer : str or callable, default="fourier"
         Name of the token mixer, a key of :data:`skfnet.nn.MIXERS`; or a class or function that is
         called with the configuration and gives a module to be called as ``mixer(x, lengths)``.
@@ -94,6 +104,8 @@ class EncoderConfig:
     feedforward_width: int | None = None
     max_length: int = 512
     n_types: int = 4
+    shared_types: bool = True
+    padding: Literal["exact", "max_length"] = "exact"
     mixer: str | Callable[[EncoderConfig], Any] = "fourier"
     attention_layers: int = 0
     attention_layout: Literal["top", "bottom", "middle", "mixed"] = "top"
@@ -168,7 +180,7 @@ class EncoderConfig:
 
         12 blocks of width 768: 83 million weights with the paper's vocabulary. Post-norm blocks,
         unnormalised transform, LayerNorm and projection after the embeddings, learned
-        positions, no gain, no bigrams.
+        positions, no gain, no bigrams, no types for shared tokens.
 
         Parameters
         ----------
@@ -191,6 +203,7 @@ class EncoderConfig:
             "feedforward_width": None,
             "max_length": 512,
             "n_types": 4,
+            "shared_types": False,
             "transform_scale": "none",
             "mixing_gain": None,
             "norm": "post",
@@ -226,6 +239,7 @@ class EncoderConfig:
 
 
 _CHOICES = {
+    "padding": ("exact", "max_length"),
     "transform_scale": ("orthonormal", "none"),
     "norm": ("pre", "post"),
     "positions": ("learned", "none"),

@@ -139,9 +139,11 @@ class DocumentClassifier(nn.Module):
         Tensor of shape (batch, width)
             The pooled hidden states; with ``norm="pre"`` after a LayerNorm.
         """
-        return self.norm(
-            self.pooling(self.encoder(input_ids, lengths, type_ids, **spelling), lengths)
-        )
+        return self.pool(self.encoder(input_ids, lengths, type_ids, **spelling), lengths)
+
+    def pool(self, hidden: Tensor, lengths: Tensor) -> Tensor:
+        """Give one vector a document, (batch, width), of its hidden states."""
+        return self.norm(self.pooling(hidden, lengths))
 
     def forward(
         self, input_ids: Tensor, lengths: Tensor, type_ids: Tensor | None = None, **spelling: Tensor
@@ -158,7 +160,11 @@ class DocumentClassifier(nn.Module):
         Tensor of shape (batch, n_classes)
             Logits.
         """
-        return self.output(self.dropout(self.embed(input_ids, lengths, type_ids, **spelling)))
+        return self.classify(self.embed(input_ids, lengths, type_ids, **spelling))
+
+    def classify(self, vectors: Tensor) -> Tensor:
+        """Give the logits, (batch, n_classes), of document vectors, (batch, width)."""
+        return self.output(self.dropout(vectors))
 
 
 class Ensemble(nn.Module):

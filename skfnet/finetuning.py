@@ -1,0 +1,98 @@
+"""How much of a pretrained model moves: blocks that stay fixed, rates that fall, heads alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from .nn import DocumentClassifier, Ensemble
+
+__all__ = ["Heads", "have_one_encoder", "keep_fixed", "layer_rates"]
+
+
+def keep_fixed(model: Ensemble, n_blocks: int | None) -> None:
+    """Let the embeddings and the first blocks of each encoder need no gradient.
+
+    What an earlier call has fixed moves again; what a mixer keeps fixed itself never does.
+
+    Parameters
+    ----------
+    model : Ensemble
+        Changed in place.
+    n_blocks : int or None
+        How many blocks; None fixes nothing, the embeddings neither.
+    """
+    for weight in getattr(model, "kept_fixed", ()):
+        weight.requires_grad_(True)
+    modules: list[nn.Module] = []
+    if n_blocks is not None:
+        for encoder in (member.encoder for member in model.members):
+            modules += [encoder.embeddings, *encoder.blocks[:n_blocks]]
+    weights = [weight for module in modules for weight in module.parameters()]
+    model.kept_fixed = [weight for weight in weights if weight.requires_grad]
+    for weight in model.kept_fixed:
+        weight.requires_grad_(False)
+
+
+def layer_rates(depth: int, decay: float) -> Callable[[str], float]:
+    """Give the factor on the learning rate of each parameter of an :class:`Ensemble`, by its name.
+
+    1 for what stands on the encoder, `decay` for its last block, ``decay**2`` for the one below,
+    and ``decay**(depth + 1)`` for the embeddings.
+
+    References
+    ----------
+    Howard and Ruder, "Universal Language Model Fine-tuning for Text Classification",
+    arXiv 1801.06146, section 3.2.
+    """
+
+    def rate_of(name: str) -> float:
+        _, of_encoder, rest = name.partition("encoder.")
+        if not of_encoder:
+            return 1.0
+        part, number, *_ = rest.split(".")
+        return decay ** (depth - int(number) if part == "blocks" else depth + 1)
+
+    return rate_of
+
+
+class Heads(nn.Module):
+    """The output layers of an ensemble, on vectors that its encoders gave once and for all.
+
+    Parameters
+    ----------
+    ensemble : Ensemble
+        Whose output layers are trained, in place.
+    """
+
+    def __init__(self, ensemble: Ensemble) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(_head(member) for member in ensemble.members)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Give each member's outputs, shape (batch, n_members, n_outputs).
+
+        Parameters
+        ----------
+        vectors : Tensor of shape (batch, n_members or 1, width)
+            One vector a member, or one for all of them.
+        """
+        each = vectors.expand(-1, len(self.members), -1).unbind(dim=1)
+        outputs = [head(vector) for head, vector in zip(self.members, each, strict=True)]
+        return torch.stack(outputs, dim=1)
+
+
+def _head(member: DocumentClassifier) -> nn.Module:
+    """Give what :meth:`DocumentClassifier.classify` goes through, the same modules."""
+    return nn.Sequential(member.dropout, member.output)
+
+
+def have_one_encoder(model: Ensemble) -> bool:
+    """Say whether all members of an ensemble give the same vectors: their encoders are equal."""
+    first, *others = (
+        {name: t for name, t in member.state_dict().items() if not name.startswith("output.")}
+        for member in model.members
+    )
+    return all(torch.equal(first[name], t) for other in others for name, t in other.items())

@@ -1,0 +1,436 @@
+"""What the estimators with targets share: y, weights, held-out documents, what to start from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any, Self
+
+import numpy as np
+import tokenizers
+from numpy.typing import ArrayLike
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import train_test_split
+from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from .batches import TokenArray
+from .devices import draw_seed, seeded, usable_device, use_bfloat16
+from .documents import (
+    Documents,
+    check_room,
+    in_pairs,
+    n_buckets,
+    vocabulary_size,
+)
+from .estimator import TextEstimator
+from .exchange import HuggingFaceMixin
+from .finetuning import Heads, have_one_encoder, keep_fixed, layer_rates
+from .nn import EncoderConfig, Ensemble
+from .nn.heads import POOLINGS
+from .objectives import Objective
+from .prediction import run_each_window
+from .pretrained import check_agrees, check_unlabeled, find_pretrained
+from .pretrainer import FNetPretrainer
+from .targets import check_weights
+from .tokenizer import TextTokenizer
+from .training import (
+    LabelledVectors,
+    LabelledWindows,
+    TextNet,
+    epochs_for,
+    history_rows,
+    make_net,
+)
+
+# What "auto" stands for: in general, and for the paper's architecture and published weights.
+_AUTO: dict[str, tuple[Any, Any]] = {"n_encoders": (4, 1), "pooling": ("mean_max", "cls")}
+_RATE, _RATE_OF_PUBLISHED = 4e-3, 3e-5  # the paper's search: 1e-5 to 5e-5
+
+
+class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
+    """Encoders and output layers behind fit and partial_fit.
+
+    An estimator adds what its targets need: `_check_targets`, `_learn`, `_encode`,
+    `_count_outputs` and `_objective`, and what :class:`HuggingFaceMixin` asks for.
+    """
+
+    _parameter_constraints: dict[str, list] = {
+        **TextEstimator._parameter_constraints,
+        "pretrained": [FNetPretrainer, FrozenEstimator, str, os.PathLike, None],
+        "freeze": [Interval(Integral, 0, None, closed="left"), StrOptions({"all"}), None],
+        "layer_decay": [Interval(Real, 0, 1, closed="right")],
+        "n_encoders": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "pooling": [StrOptions({*POOLINGS, "auto"})],
+        "learning_rate": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
+        "max_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "warm_start": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        *,
+        tokenizer: TextTokenizer | FrozenEstimator | tokenizers.Tokenizer | str | None = None,
+        max_length: int = 512,
+        long_documents: str = "truncate",
+        depth: int = 2,
+        width: int = 64,
+        feedforward_width: int | None = None,
+        architecture: str = "default",
+        mixer: str | Callable[[EncoderConfig], Any] = "fourier",
+        attention_layers: int = 0,
+        attention_layout: str = "top",
+        n_encoders: int | str = "auto",
+        dropout: float = 0.2,
+        pooling: str = "auto",
+        padding: str = "auto",
+        pretrained: FNetPretrainer | FrozenEstimator | str | os.PathLike | None = None,
+        freeze: int | str | None = None,
+        layer_decay: float = 1.0,
+        max_epochs: int | str = "auto",
+        batch_size: int | str = "auto",
+        learning_rate: float | str = "auto",
+        weight_decay: float = 0.01,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 5,
+        warm_start: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+        device: str = "auto",
+        precision: str = "auto",
+        callbacks: list | None = None,
+        verbose: int = 0,
+    ) -> None:
+        super().__init__(
+            tokenizer=tokenizer,
+            max_length=max_length,
+            long_documents=long_documents,
+            depth=depth,
+            width=width,
+            feedforward_width=feedforward_width,
+            architecture=architecture,
+            mixer=mixer,
+            attention_layers=attention_layers,
+            attention_layout=attention_layout,
+            dropout=dropout,
+            pooling=pooling,
+            padding=padding,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            random_state=random_state,
+            device=device,
+            precision=precision,
+            callbacks=callbacks,
+            verbose=verbose,
+        )
+        self.n_encoders = n_encoders
+        self.pretrained = pretrained
+        self.freeze = freeze
+        self.layer_decay = layer_decay
+        self.max_epochs = max_epochs
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
+
+    def fit(
+        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None, unlabeled: Any = None
+    ) -> Self:
+        """Train on documents with known targets.
+
+        Parameters
+        ----------
+        X : iterable of str or of pairs of str, or TokenArray
+            The documents: a list, array or Series of str, a DataFrame with one column, or what
+            ``TextTokenizer.transform`` gave. Pairs of texts: an array of shape (n, 2), a list of
+            tuples of two, or a DataFrame with two columns.
+        y : array-like of shape (n_documents,) or (n_documents, n_outputs)
+            What to predict.
+        sample_weight : array-like of shape (n_documents,), optional
+            A row of weight 0 is as good as absent, vocabulary included.
+        unlabeled : iterable of str or of pairs of str, optional
+            More text, of which nothing is known, for ``pretrained=FNetPretrainer(...)``, which is
+            fitted on it and on X. Not read where `warm_start` goes on with a fitted model.
+
+        Returns
+        -------
+        estimator
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of range or conflicts with what is pretrained, or a document or
+            target is missing or of the wrong kind.
+        FileNotFoundError
+            If `pretrained` names a folder that holds no pretrained encoder.
+        """
+        goes_on = self.warm_start and self.__sklearn_is_fitted__()
+        documents, y, weights = self._checked(X, y, sample_weight, goes_on)
+        check_unlabeled(self, unlabeled)
+        learned = self._learn(y, weights)
+        weights = self._reweighted(weights, y, learned)
+        weights = weights / weights.mean()
+        seed = draw_seed(self.random_state)
+        train, valid = self._split(y, seed)
+        if goes_on:
+            self._check_goes_on(learned)
+        targets = self._encode(y, vars(self) if goes_on else learned)
+        if not goes_on:
+            self._start(documents, learned, seed, unlabeled)
+        tokens = self._tokens(documents)
+        train_set, valid_set = (
+            None if rows is None else self._labelled(tokens, targets, weights, rows)
+            for rows in (train, valid)
+        )
+        epochs = self.max_epochs
+        if epochs == "auto":
+            epochs = epochs_for(
+                len(train), self._batch_size(len(train)), self._count_outputs(vars(self))
+            )
+        self._train(self._make_net(train_set, valid_set, epochs, seed), train_set, seed)
+        self._stream = None
+        return self
+
+    # What an estimator adds.
+
+    _objective: Objective
+
+    def _count_outputs(self, learned: dict[str, Any]) -> int:
+        """Give the number of outputs, by the fitted attributes that y decides."""
+        raise NotImplementedError
+
+    def _check_targets(self, y: Any) -> np.ndarray:
+        """Give y checked, an array with a row for each document."""
+        raise NotImplementedError
+
+    def _learn(self, y: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
+        """Give the fitted attributes that y decides."""
+        raise NotImplementedError
+
+    def _encode(self, y: np.ndarray, learned: dict[str, Any]) -> np.ndarray:
+        """Give y as the loss wants it, by the fitted attributes that are in force."""
+        raise NotImplementedError
+
+    def _reweighted(
+        self, weights: np.ndarray, y: np.ndarray, learned: dict[str, Any]
+    ) -> np.ndarray:
+        return weights
+
+    def _strata(self, y: np.ndarray) -> np.ndarray | None:
+        """Give the class number of each row where held-out documents must be of all classes."""
+        return None
+
+    def _check_goes_on(self, learned: dict[str, Any]) -> None:
+        """Refuse targets that the model of the last fit cannot go on with."""
+
+    # From documents to a trained model.
+
+    def _checked(
+        self, X: Any, y: Any, sample_weight: Any, goes_on: bool
+    ) -> tuple[Documents, np.ndarray, np.ndarray]:
+        self._check_parameters()
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None."
+            )
+        documents = self._documents(X, goes_on)
+        return check_weights(documents, self._check_targets(y), sample_weight)
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        if self.pretrained is None:
+            self._check_attention_layers()
+            for name, default in (("freeze", None), ("layer_decay", 1.0)):
+                if getattr(self, name) != default:
+                    raise InvalidParameterError(
+                        f"The '{name}' parameter of {type(self).__name__} is for a pretrained "
+                        f"encoder, but pretrained is None. Use {name}={default}, or give one."
+                    )
+
+    def _documents(self, X: Any, fitted: bool = True) -> Documents:
+        """Check documents; once fitted, also that they are of the kind that was learned from."""
+        documents = super()._documents(X, fitted)
+        # A head of transformers' does not tell what it was trained on: None.
+        if fitted and self._pairs not in (None, in_pairs(documents)):
+            kinds = "single texts", "pairs of texts"
+            hint = "" if self._pairs else " Of two columns pass the one: X[name]."
+            raise ValueError(
+                f"X holds {kinds[not self._pairs]}, but {type(self).__name__} was fitted on "
+                f"{kinds[self._pairs]}.{hint}"
+            )
+        return documents
+
+    def _start(
+        self, documents: Documents, learned: dict[str, Any], seed: int, unlabeled: Any = None
+    ) -> None:
+        """Forget everything and set up a new model."""
+        device = usable_device(self.device)
+        if self.pretrained is None:
+            pretrained, tokenizer = None, self._fitted_tokenizer(documents)
+            check_room(self.max_length, documents, tokenizer)
+            config = self._config(
+                vocabulary_size(documents, tokenizer), n_buckets(documents, tokenizer)
+            )
+        else:
+            pretrained = find_pretrained(self, documents, unlabeled, seed)
+            tokenizer, config = pretrained.tokenizer, pretrained.config_with(self._chosen())
+            check_room(config.max_length, documents, tokenizer)
+        published = pretrained is not None and pretrained.published
+        pooling, n_encoders = self._resolved(published)
+        self._check_freeze(config, pretrained, pooling)
+        with seeded(seed, device):
+            model = Ensemble(config, self._count_outputs(learned), pooling, n_encoders)
+        if pretrained is not None:
+            pretrained.put_into(model)
+        vars(self).update(learned)
+        self.tokenizer_ = tokenizer
+        self.device_ = device
+        self.history_ = []
+        self.n_iter_ = 0
+        self._pairs = in_pairs(documents)
+        self._published = published
+        self._model = model.to(device).eval()
+        self._stream = None
+
+    def _check_agrees(self, config: EncoderConfig, tokenizer: TextTokenizer | None) -> None:
+        check_agrees(self, config.to_dict(), tokenizer)
+
+    def _resolved(self, published: bool) -> tuple[str, int]:
+        """Give pooling and number of encoders, "auto" resolved."""
+        paper = published or self.architecture == "paper"
+        pooling, n_encoders = (
+            _AUTO[name][paper] if getattr(self, name) == "auto" else getattr(self, name)
+            for name in ("pooling", "n_encoders")
+        )
+        return pooling, n_encoders
+
+    @property
+    def _rate(self) -> float:
+        """The learning rate, "auto" resolved."""
+        if self.learning_rate == "auto":
+            return _RATE_OF_PUBLISHED if self._published else _RATE
+        return self.learning_rate
+
+    def _check_freeze(self, config: EncoderConfig, pretrained: Any, pooling: str) -> None:
+        name = f"The 'freeze' parameter of {type(self).__name__}"
+        if isinstance(self.freeze, Integral) and self.freeze > config.depth:
+            raise InvalidParameterError(
+                f"{name} must be at most the pretrained encoder's depth={config.depth}, or 'all'. "
+                f"Got {self.freeze} instead."
+            )
+        if self.freeze == "all" and pooling == "cls" != pretrained.pooling:
+            raise InvalidParameterError(
+                f"{name} is 'all', which needs pooling='cls' to be pretrained, too. Pretrain with "
+                "pooling='cls', or use another pooling here."
+            )
+
+    def _go_on(
+        self,
+        documents: Documents,
+        y: np.ndarray,
+        weights: np.ndarray,
+        learned: dict[str, Any] | None,
+    ) -> Self:
+        """Go once over a part of a stream; `learned` is None but for the first part."""
+        seed = draw_seed(self.random_state)
+        targets = self._encode(y, vars(self) if learned is None else learned)
+        if learned is not None:
+            self._start(documents, learned, seed)
+        rows = np.arange(len(y))
+        train_set = self._labelled(self._tokens(documents), targets, weights, rows)
+        how = self.freeze, self.layer_decay
+        if getattr(self, "_stream", None) is None or self._stream[2] != how:
+            # The net keeps the optimizer's state, the generator moves on, from call to call.
+            net = self._make_net(train_set, None, None, seed)
+            self._stream = net, np.random.default_rng(seed), how
+        net, random, _ = self._stream
+        net.batch_size = self._batch_size(len(y))
+        net.lr = self._rate
+        self._train(net, train_set, int(random.integers(2**31)))
+        return self
+
+    def _make_net(
+        self,
+        train: LabelledWindows,
+        valid: LabelledWindows | None,
+        max_epochs: int | None,
+        seed: int,
+    ) -> TextNet:
+        batch_size = self._batch_size(len(train.windows.tokens))
+        heads_alone = self.freeze == "all"
+        keep_fixed(self._model, None if heads_alone else self.freeze)
+        return make_net(
+            Heads(self._model) if heads_alone else self._model,
+            n_batches=-(-len(train) // batch_size),
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            learning_rate=self._rate,
+            weight_decay=self.weight_decay,
+            objective=self._objective,
+            label_smoothing=getattr(self, "label_smoothing", 0.0),
+            rate_of=layer_rates(self.encoder_.config.depth, self.layer_decay),
+            valid=valid,
+            n_iter_no_change=self.n_iter_no_change,
+            seed=seed,
+            device=self.device_,
+            bfloat16=use_bfloat16(self.precision, self.device_),
+            callbacks=self.callbacks or (),
+            verbose=bool(self.verbose),
+        )
+
+    def _train(self, net: TextNet, train: LabelledWindows, seed: int) -> None:
+        try:
+            with seeded(seed, self.device_):
+                net.partial_fit(train, None)
+        finally:
+            self._model.eval()
+        self.history_ = history_rows(net)
+        self.n_iter_ = len(self.history_)
+
+    def _labelled(
+        self, tokens: TokenArray, targets: np.ndarray, weights: np.ndarray, rows: np.ndarray
+    ) -> LabelledWindows:
+        windows = self._windows(tokens[rows])
+        if self.freeze != "all":
+            return LabelledWindows(windows, targets[rows], weights[rows])
+        model = self._model.members[0] if have_one_encoder(self._model) else self._model
+        vectors = run_each_window(model.embed, windows, **self._batches_there())
+        vectors = vectors.reshape(len(windows), -1, self.encoder_.config.width)
+        return LabelledVectors(windows, targets[rows], weights[rows], vectors)
+
+    def _split(self, y: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """Give the rows to train on and, under early stopping, a part held out.
+
+        Where there are classes it is stratified, and the only document of one never held out.
+        """
+        rows = np.arange(len(y))
+        if not self.early_stopping:
+            return rows, None
+        strata = self._strata(y)
+        divisible = rows if strata is None else rows[np.bincount(strata)[strata] > 1]
+        n_classes = 1 if strata is None else len(np.unique(strata[divisible]))
+        n_valid = int(np.ceil(self.validation_fraction * len(divisible)))
+        if not 0 < n_classes <= n_valid <= len(divisible) - n_classes:
+            each = "" if strata is None else f" of each of {n_classes} classes"
+            raise ValueError(
+                f"early_stopping=True with validation_fraction={self.validation_fraction} would "
+                f"hold out {n_valid} of {len(divisible)} documents, but each side needs one{each}. "
+                "Change validation_fraction, or turn early_stopping off."
+            )
+        _, valid = train_test_split(
+            divisible,
+            test_size=n_valid,
+            stratify=None if strata is None else strata[divisible],
+            random_state=seed,
+        )
+        return np.setdiff1d(rows, valid), valid
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        check_is_fitted(self)
+        return self._run(self._model.predict, X)
