@@ -146,8 +146,8 @@ def choose_route(length: int, width: int, device_type: str, dtype: torch.dtype) 
     "fft" takes rows of equal length together and puts them through torch's real FFT. "matmul" is
     a product with cosine and sine tables, one pair for each row, and knows no complex number: it
     compiles into one graph, exports to ONNX and runs in bfloat16. Its tables, (batch, 2 * length,
-    length), are made once for a batch: 1 GB for 64 rows of 2,048 tokens in 16 bits, and some 5 GB
-    while they are made.
+    length), are made once for a batch: 1 GB for 64 rows of 2,048 tokens in 16 bits, by arithmetic,
+    and a few times that while they are made.
 
     Parameters
     ----------
