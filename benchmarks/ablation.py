@@ -8,7 +8,7 @@ Writes ablation.{md,csv,png} under benchmarks/results. A row that the CSV holds 
 again, whatever has changed in the code: use --again.
 
 For instance:
-  python benchmarks/ablation.py
+  python benchmarks/ablation.py --jobs 2 --threads 1
   python benchmarks/ablation.py --sets trec6 --without mixing,ensemble --seeds 1
 """
 
@@ -23,6 +23,7 @@ from typing import Any
 from common import (
     Rows,
     add_data_options,
+    add_jobs,
     figure,
     in_own_process,
     load,
@@ -30,6 +31,7 @@ from common import (
     mean_sd,
     names_of,
     notes,
+    side_by_side,
     start,
     table,
     write_report,
@@ -96,14 +98,17 @@ def main() -> None:
     add("--sets", type=names_of(SETS), default=list(SETS), metavar="NAMES")
     add("--without", type=names_of(WITHOUT), default=list(WITHOUT), metavar="NAMES")
     add("--seeds", type=int, default=2, metavar="N")
+    add_jobs(parser)
     args = start(parser)
     rows = Rows(args.results / "ablation.csv", again=args.again)
-    common = {"threads": args.threads, "limit": args.limit}
-    for seed in range(args.seeds):
-        for name in args.sets:
-            for without in dict.fromkeys(["nothing", *args.without]):
-                settings = {"set": name, "without": without, "seed": seed, **common}
-                rows.get(settings, in_own_process, measure, args.data, settings)
+    common = {"threads": args.threads, "jobs": args.jobs, "limit": args.limit}
+    wanted = [
+        {"set": name, "without": without, "seed": seed, **common}
+        for seed in range(args.seeds)
+        for name in args.sets
+        for without in dict.fromkeys(["nothing", *args.without])
+    ]
+    side_by_side(args.jobs, lambda s: rows.get(s, in_own_process, measure, args.data, s), wanted)
     report(args, rows, common)
 
 
@@ -129,8 +134,8 @@ def report(args: Any, rows: Rows, common: dict[str, Any]) -> None:
         "What each ingredient is worth",
         rows.machine,
         f"Accuracy on held-out documents of the training files, mean ± standard deviation over "
-        f"{args.seeds} seed(s); the last four columns are means over the sets. {args.threads} "
-        "threads.",
+        f"{args.seeds} seed(s); the last four columns are means over the sets. {args.jobs} fit(s) "
+        f"at once with {args.threads} thread(s) each.",
         table(header, lines),
         notes(args.sets),
     )

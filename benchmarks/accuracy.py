@@ -1,10 +1,11 @@
 """Accuracy, probabilities and speed of FNetClassifier with default parameters, beside its peers.
 
-Each model is fitted on the training file of each data set and scored on the official test file,
-in a process of its own, one after the other, all with the same number of threads. Texts and labels
-come from ../shared/data (--data). FNetClassifier has its default parameters, the same for every
-set; --params changes some. Two more columns have another mixer and are the same otherwise. The
-peers' C, or number of epochs, is chosen by cross-validation on the training file.
+Each model is fitted on the training file of each data set and scored on the official test file, in
+a process of its own, all with the same number of threads, one after the other or several at once
+(--jobs). Texts and labels come from ../shared/data (--data). FNetClassifier has its default
+parameters, the same for every set; --params changes some. Two more columns have another mixer and
+are the same otherwise. The peers' C, or number of epochs, is chosen by cross-validation on the
+training file.
 
 Seeds 0, 1, ... decide the order of the training documents and everything random. The default
 FNetClassifier is fitted with all of them, the others with seed 0 alone.
@@ -18,7 +19,7 @@ Writes accuracy.{md,csv,png} under benchmarks/results, or validation.* with --va
 has changed in the code: use --again.
 
 For instance:
-  python benchmarks/accuracy.py
+  python benchmarks/accuracy.py --jobs 2 --threads 1
   python benchmarks/accuracy.py --validation --limit 500
   python benchmarks/accuracy.py --sets trec6,r8 --models fnet --validation
   python benchmarks/accuracy.py --validation --models fnet --params '{"depth": 4}'
@@ -42,6 +43,7 @@ import numpy as np
 from common import (
     Rows,
     add_data_options,
+    add_jobs,
     figure,
     in_own_process,
     load,
@@ -49,6 +51,7 @@ from common import (
     mean_sd,
     names_of,
     notes,
+    side_by_side,
     start,
     table,
     write_report,
@@ -245,12 +248,20 @@ def expected_calibration_error(
 
 
 def measure_all(args: Namespace, rows: Rows, fixed: dict[str, Any]) -> None:
-    for name in args.sets:
-        for model in args.models:
-            params = args.params if model in OURS else "{}"
-            for seed in range(args.seeds if model == "fnet" else 1):
-                settings = {"set": name, "model": model, "params": params, "seed": seed, **fixed}
-                rows.get(settings, in_own_process, measure, args.data, settings, args.threads)
+    """Measure what is not yet known: all models with seed 0 first, then ours with the others."""
+    wanted = [
+        {"set": name, "model": model, "seed": seed, **fixed}
+        | {"params": args.params if model in OURS else "{}"}
+        for seed in range(args.seeds)
+        for model in args.models
+        for name in args.sets
+        if seed == 0 or model == "fnet"
+    ]
+
+    def get(settings: dict[str, Any]) -> None:
+        rows.get(settings, in_own_process, measure, args.data, settings, args.threads)
+
+    side_by_side(args.jobs, get, wanted)
 
 
 Results = dict[str, dict[str, list[dict[str, Any]]]]
@@ -344,6 +355,7 @@ def main() -> None:
         "--models", type=names_of(MODELS), default=list(MODELS), help=",".join(MODELS)
     )
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 0 to N-1")
+    add_jobs(parser)
     parser.add_argument("--params", default="{}", metavar="JSON", help="FNetClassifier parameters")
     parser.add_argument(
         "--validation",
@@ -361,6 +373,7 @@ def main() -> None:
     fixed = {
         "part": "validation" if args.validation else "test",
         "threads": args.threads,
+        "jobs": args.jobs,
         "limit": args.limit,
     }
     rows = Rows(args.results / f"{name}.csv", again=args.again)
@@ -373,7 +386,8 @@ def main() -> None:
         f"Accuracy, scored on {scored}",
         rows.machine,
         f"FNetClassifier: mean ± standard deviation over {args.seeds} seed(s), parameters "
-        f"{'default' if args.params == '{}' else args.params}. Threads: {args.threads}. "
+        f"{'default' if args.params == '{}' else args.params}. {args.jobs} fit(s) at once with "
+        f"{args.threads} thread(s) each. "
         + (f"At most {args.limit} documents to train on and to score. " if args.limit else "")
         + "Accuracy:",
         by_set(results, "accuracy", list(MODELS)),

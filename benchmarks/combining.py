@@ -13,7 +13,7 @@ Writes combining.{md,csv} under benchmarks/results. A row that the CSV holds is 
 whatever has changed in the code: use --again.
 
 For instance:
-  python benchmarks/combining.py
+  python benchmarks/combining.py --jobs 2 --threads 1
   python benchmarks/combining.py --sets trec6 --seeds 1
 """
 
@@ -28,12 +28,14 @@ from accuracy import SETS
 from common import (
     Rows,
     add_data_options,
+    add_jobs,
     in_own_process,
     load,
     make_parser,
     mean_sd,
     names_of,
     notes,
+    side_by_side,
     start,
     table,
     write_report,
@@ -96,16 +98,22 @@ def main() -> None:
     sets = ["trec6", "mr", "banking77", "sib200_20langs"]
     add("--sets", type=names_of(SETS), default=sets, metavar="NAMES")
     add("--seeds", type=int, default=2, metavar="N")
+    add_jobs(parser)
     args = start(parser)
     rows = Rows(args.results / "combining.csv", again=args.again)
-    common = {"threads": args.threads, "limit": args.limit}
+    common = {"threads": args.threads, "jobs": args.jobs, "limit": args.limit}
+    wanted = [
+        {"set": name, "way": way, "seed": seed, **common}
+        for seed in range(args.seeds)
+        for name in args.sets
+        for way in WAYS
+    ]
+    measured = side_by_side(
+        args.jobs, lambda s: rows.get(s, in_own_process, measure, args.data, s), wanted
+    )
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for seed in range(args.seeds):
-        for name in args.sets:
-            for way in WAYS:
-                settings = {"set": name, "way": way, "seed": seed, **common}
-                row = rows.get(settings, in_own_process, measure, args.data, settings)
-                found.setdefault((name, way), []).append(row)
+    for row in measured:
+        found.setdefault((row["set"], row["way"]), []).append(row)
     lines = []
     for way, label in WAYS.items():
         values = [[row["accuracy"] for row in found[name, way]] for name in args.sets]
@@ -117,7 +125,8 @@ def main() -> None:
         "Together with a linear model",
         rows.machine,
         f"Accuracy on held-out documents, mean ± standard deviation over {args.seeds} seed(s); "
-        f"mean and seconds are means over the sets. {args.threads} threads.",
+        f"mean and seconds are means over the sets. {args.jobs} fit(s) at once with {args.threads} "
+        "thread(s) each.",
         table(["", *args.sets, "mean", "seconds to fit"], lines),
         notes(args.sets),
     )

@@ -13,7 +13,7 @@ import platform
 import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from multiprocessing import get_context
 from pathlib import Path
@@ -65,6 +65,13 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     add_data_folder(parser)
     parser.add_argument(
         "--limit", type=int, default=0, metavar="N", help="at most N documents a part, to try out"
+    )
+
+
+def add_jobs(parser: argparse.ArgumentParser) -> None:
+    """Add how many rows are measured at once; their seconds are those of a shared machine."""
+    parser.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="rows measured at once; see --threads"
     )
 
 
@@ -137,6 +144,12 @@ def in_own_process(function: Callable[..., Any], *args: Any) -> Any:
     """Call a function of a module in a new interpreter, so that nothing is left of the last."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(function, *args).result()
+
+
+def side_by_side(n_jobs: int, function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
+    """Call a function with each item, `n_jobs` at once; give what it gave in their order."""
+    with ThreadPoolExecutor(n_jobs) as pool:
+        return list(pool.map(function, items))
 
 
 class Rows:

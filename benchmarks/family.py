@@ -21,7 +21,6 @@ For instance:
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -29,6 +28,7 @@ from typing import Any
 from common import (
     Rows,
     add_data_options,
+    add_jobs,
     figure,
     in_own_process,
     load,
@@ -36,6 +36,7 @@ from common import (
     mean_sd,
     names_of,
     notes,
+    side_by_side,
     start,
     table,
     write_report,
@@ -133,7 +134,7 @@ def main() -> None:
     add("--depth", type=int, default=4)
     add("--width", type=int, default=64)
     add("--epochs", type=int, default=0, help="0, the default, is max_epochs='auto'")
-    add("--jobs", type=int, default=1, metavar="N", help="models fitted at once; see --threads")
+    add_jobs(parser)
     args = start(parser)
     rows = Rows(args.results / "family.csv", again=args.again)
     names = ("depth", "width", "epochs", "threads", "jobs", "limit")
@@ -144,8 +145,7 @@ def main() -> None:
         for name in args.sets
         for model in args.models
     ]
-    with ThreadPoolExecutor(args.jobs) as pool:
-        list(pool.map(lambda s: rows.get(s, in_own_process, measure, args.data, s), wanted))
+    side_by_side(args.jobs, lambda s: rows.get(s, in_own_process, measure, args.data, s), wanted)
     report(args, rows, common)
 
 

@@ -9,7 +9,7 @@ Writes few.{md,csv,png} under benchmarks/results. A row that the CSV holds is no
 whatever has changed in the code: use --again.
 
 For instance:
-  python benchmarks/few.py
+  python benchmarks/few.py --jobs 2 --threads 1
   python benchmarks/few.py --sets ag_news --models fnet,lr --seeds 1
 """
 
@@ -26,12 +26,14 @@ from accuracy import MODELS, SETS
 from common import (
     Rows,
     add_data_folder,
+    add_jobs,
     figure,
     in_own_process,
     load,
     make_parser,
     mean_sd,
     names_of,
+    side_by_side,
     start,
     table,
     write_report,
@@ -72,15 +74,17 @@ def main() -> None:
     add("--sets", type=names_of(SETS), default=["banking77", "ag_news"], metavar="NAMES")
     add("--models", type=names_of(OF_ACCURACY), default=list(OF_ACCURACY), metavar="NAMES")
     add("--seeds", type=int, default=3, metavar="N")
+    add_jobs(parser)
     args = start(parser)
     rows = Rows(args.results / "few.csv", again=args.again)
-    for seed in range(args.seeds):
-        for name in args.sets:
-            for size in SIZES:
-                for model in args.models:
-                    settings = {"set": name, "per_class": size, "model": model, "seed": seed}
-                    settings["threads"] = args.threads
-                    rows.get(settings, in_own_process, measure, args.data, settings)
+    wanted = [
+        {"set": name, "per_class": size, "model": model, "seed": seed, "threads": args.threads}
+        for seed in range(args.seeds)
+        for name in args.sets
+        for size in SIZES
+        for model in args.models
+    ]
+    side_by_side(args.jobs, lambda s: rows.get(s, in_own_process, measure, args.data, s), wanted)
     report(args, rows)
 
 

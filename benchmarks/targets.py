@@ -14,7 +14,7 @@ Writes targets.{md,csv} under benchmarks/results. A row that the CSV holds is no
 whatever has changed in the code: use --again.
 
 For instance:
-  python benchmarks/targets.py
+  python benchmarks/targets.py --jobs 2 --threads 1
   python benchmarks/targets.py --tasks stsb --seeds 1
 """
 
@@ -25,17 +25,20 @@ import gzip
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from common import (
     VALIDATION_SHARE,
     Rows,
     add_data_options,
+    add_jobs,
     in_own_process,
     make_parser,
     mean_sd,
     names_of,
     notes,
+    side_by_side,
     start,
     table,
     write_report,
@@ -169,30 +172,36 @@ def main() -> None:
     add_data_options(parser)
     parser.add_argument("--tasks", type=names_of(TASKS), default=list(TASKS), metavar="NAMES")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 0 to N-1")
+    add_jobs(parser)
     args = start(parser)
     rows = Rows(args.results / "targets.csv", again=args.again)
+    common = {"limit": args.limit, "threads": args.threads, "jobs": args.jobs}
+    wanted = [
+        {"task": name, "model": model, "seed": seed, **common}
+        for seed in range(args.seeds)
+        for name in args.tasks
+        for model in MODELS
+        if seed == 0 or model == "skfnet"  # a linear model has nothing random
+    ]
+    measured = side_by_side(
+        args.jobs, lambda s: rows.get(s, in_own_process, measure, args.data, s), wanted
+    )
     lines = []
     for name in args.tasks:
-        found = {}
-        for model in MODELS:
-            # A linear model has nothing random.
-            seeds = range(args.seeds if model == "skfnet" else 1)
-            found[model] = []
-            for seed in seeds:
-                settings = {"task": name, "model": model, "seed": seed, "limit": args.limit}
-                settings["threads"] = args.threads
-                found[model].append(
-                    rows.get(settings, in_own_process, measure, args.data, settings)
-                )
+        found = {
+            model: [row for row in measured if (row["task"], row["model"]) == (name, model)]
+            for model in MODELS
+        }
+        seconds = [f"{median(row['fit_seconds'] for row in found[m]):.0f}" for m in MODELS]
         for kind in TASKS[name]:
             cells = [mean_sd([row[kind] for row in found[model]]) for model in MODELS]
-            seconds = [f"{found[model][0]['fit_seconds']:.0f}" for model in MODELS]
             lines.append([name, kind, *cells, *seconds])
     write_report(
         args.results / "targets.md",
         "Other targets and inputs",
         rows.machine,
-        f"Mean ± standard deviation over {args.seeds} seed(s); {args.threads} threads.",
+        f"Mean ± standard deviation over {args.seeds} seed(s); {args.jobs} fit(s) at once with "
+        f"{args.threads} thread(s) each.",
         table(
             ["task", "measure", *MODELS.values(), *(f"{model}, fit s" for model in MODELS)], lines
         ),
