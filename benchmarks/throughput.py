@@ -234,17 +234,9 @@ class Profiler(Callback):
 
 def _scope_module(module: nn.Module, name: str) -> None:
     """Let the profiler see where a module's operations begin and end."""
-    scopes: list[record_function] = []
-
-    def begin(*_: Any) -> None:
-        scopes.append(record_function(name))
-        scopes[-1].__enter__()
-
-    def end(*_: Any) -> None:
-        scopes.pop().__exit__(None, None, None)
-
-    module.register_forward_pre_hook(begin)
-    module.register_forward_hook(end)
+    for method in ("forward", "add_scaled"):  # the second is a mixer's that adds its input itself
+        if hasattr(module, method):
+            setattr(module, method, record_function(name)(getattr(module, method)))
 
 
 def breakdown(settings: dict[str, Any], tokens: TokenArray, labels: list[str]) -> dict[str, float]:
