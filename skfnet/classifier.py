@@ -43,7 +43,7 @@ class FNetClassifier(ClassifierMixin, SupervisedEstimator):
         training texts, and its parameters can be searched (``tokenizer__vocab_size``). A fitted
         one in ``FrozenEstimator``, or a ready ``tokenizers.Tokenizer``, is used as it is.
         With "precomputed", each row of X is a sequence of whole numbers, the token ids.
-    max_length : int, default=512
+    max_length : int, default=1024
         Longest window that the encoder reads, in tokens, special ones included.
     long_documents : {"truncate", "mean"}, default="truncate"
         What happens beyond `max_length`: the rest is left out, with a warning that counts the
@@ -72,7 +72,9 @@ class FNetClassifier(ClassifierMixin, SupervisedEstimator):
     n_encoders : int or "auto", default="auto"
         Number of encoders that are trained side by side from different initial weights. The mean
         of their outputs is the answer. "auto" is 4, and 1 for ``architecture="paper"`` and
-        published weights.
+        published weights. With several, and 500 documents or more, each half of them leaves out a
+        sixteenth of the documents, on which the probabilities are calibrated (Guo et al.,
+        arXiv 1706.04599, section 4.2).
     dropout : float, default=0.2
         Share of hidden units dropped in training, after the embeddings and each feed-forward
         layer and before the output layer. 0 also keeps the pairs of neighbouring tokens, of
@@ -120,8 +122,8 @@ class FNetClassifier(ClassifierMixin, SupervisedEstimator):
         Weights of the classes, as in scikit-learn; not for multi-label targets.
     early_stopping : bool, default=False
         Whether to hold out a part of the training documents, stratified by class (multi-label
-        targets are not), to stop when its loss
-        no longer falls, and to return to the best weights.
+        targets are not), to stop when its loss no longer falls, and to return to the best weights.
+        The probabilities are then calibrated on it.
     validation_fraction : float, default=0.1
         Share held out where `early_stopping` is on.
     n_iter_no_change : int, default=5
@@ -200,7 +202,7 @@ class FNetClassifier(ClassifierMixin, SupervisedEstimator):
         self,
         *,
         tokenizer: TextTokenizer | FrozenEstimator | tokenizers.Tokenizer | str | None = None,
-        max_length: int = 512,
+        max_length: int = 1024,
         long_documents: str = "truncate",
         depth: int = 2,
         width: int = 64,

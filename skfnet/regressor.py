@@ -33,7 +33,7 @@ class FNetRegressor(RegressorMixin, SupervisedEstimator):
         training texts, and its parameters can be searched (``tokenizer__vocab_size``). A fitted
         one in ``FrozenEstimator``, or a ready ``tokenizers.Tokenizer``, is used as it is.
         With "precomputed", each row of X is a sequence of whole numbers, the token ids.
-    max_length : int, default=512
+    max_length : int, default=1024
         Longest window that the encoder reads, in tokens, special ones included.
     long_documents : {"truncate", "mean"}, default="truncate"
         What happens beyond `max_length`: the rest is left out, with a warning that counts the

@@ -16,6 +16,7 @@ from sklearn.utils._param_validation import Interval, InvalidParameterError, Str
 from sklearn.utils.validation import check_is_fitted
 
 from .batches import TokenArray
+from .calibration import left_out, mean_of_left_out, temperature
 from .devices import draw_seed, seeded, usable_device, use_bfloat16
 from .documents import (
     Documents,
@@ -29,8 +30,8 @@ from .exchange import HuggingFaceMixin
 from .finetuning import Heads, have_one_encoder, keep_fixed, layer_rates
 from .nn import EncoderConfig, Ensemble
 from .nn.heads import POOLINGS
-from .objectives import Objective
-from .prediction import run_each_window
+from .objectives import NUMBERS, Objective
+from .prediction import run_each_window, run_windows
 from .pretrained import check_agrees, check_unlabeled, find_pretrained
 from .pretrainer import FNetPretrainer
 from .targets import check_weights
@@ -75,7 +76,7 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
         self,
         *,
         tokenizer: TextTokenizer | FrozenEstimator | tokenizers.Tokenizer | str | None = None,
-        max_length: int = 512,
+        max_length: int = 1024,
         long_documents: str = "truncate",
         depth: int = 2,
         width: int = 64,
@@ -184,16 +185,16 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
         if not goes_on:
             self._start(documents, learned, seed, unlabeled)
         tokens = self._tokens(documents)
-        train_set, valid_set = (
-            None if rows is None else self._labelled(tokens, targets, weights, rows)
-            for rows in (train, valid)
-        )
+        absent = self._absent(len(y), valid, goes_on, seed)
+        train_set = self._labelled(tokens, targets, weights[:, None] * ~absent, train)
+        valid_set = None if valid is None else self._labelled(tokens, targets, weights, valid)
         epochs = self.max_epochs
         if epochs == "auto":
             epochs = epochs_for(
                 len(train), self._batch_size(len(train)), self._count_outputs(vars(self))
             )
         self._train(self._make_net(train_set, valid_set, epochs, seed), train_set, seed)
+        self._calibrate(tokens, targets, weights, absent)
         self._stream = None
         return self
 
@@ -430,6 +431,35 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
             random_state=seed,
         )
         return np.setdiff1d(rows, valid), valid
+
+    def _absent(
+        self, n_documents: int, valid: np.ndarray | None, goes_on: bool, seed: int
+    ) -> np.ndarray:
+        """Say which documents which encoder does not see, shape (n_documents, n_encoders)."""
+        n_encoders = len(self._model.members)
+        if valid is None and not goes_on and self._objective is not NUMBERS:
+            return left_out(n_documents, n_encoders, seed)
+        absent = np.zeros((n_documents, n_encoders), dtype=bool)
+        if valid is not None:
+            absent[valid] = True
+        return absent
+
+    def _calibrate(
+        self, tokens: TokenArray, targets: np.ndarray, weights: np.ndarray, absent: np.ndarray
+    ) -> None:
+        """Divide the outputs so that probabilities fit the documents that were not seen."""
+        rows = np.flatnonzero(absent.any(axis=1))
+        if not len(rows) or self._objective is NUMBERS:
+            return
+        outputs = run_windows(
+            lambda **batch: self._model(**batch).flatten(1),
+            self._windows(tokens[rows]),
+            **self._batches_there(),
+        )
+        outputs = mean_of_left_out(outputs.reshape(*absent[rows].shape, -1), absent[rows])
+        self._model.divide_outputs(
+            temperature(outputs, targets[rows], weights[rows], self._objective)
+        )
 
     def _outputs(self, X: Any) -> np.ndarray:
         check_is_fitted(self)

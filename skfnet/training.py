@@ -80,16 +80,18 @@ class LabelledWindows(Dataset):
         The inputs.
     targets : ndarray of shape (n_documents,) or (n_documents, n_outputs)
         What the loss compares the model's outputs with.
-    weights : ndarray of float32, shape (n_documents,)
-        A document cut into k windows gives each of them a k-th.
+    weights : ndarray of shape (n_documents,) or (n_documents, n_encoders)
+        For all encoders, or for each of them. A document cut into k windows gives each of them
+        a k-th.
     """
 
     def __init__(self, windows: Windows, targets: np.ndarray, weights: np.ndarray) -> None:
         self.windows = windows
         document = windows.document
-        shares = np.bincount(document)[document]
+        shares = np.bincount(document)[document, None]
         self.targets = torch.from_numpy(targets[document])
-        self.weights = torch.from_numpy((weights[document] / shares).astype(np.float32))
+        by_encoder = weights.reshape(len(weights), -1)[document]
+        self.weights = torch.from_numpy((by_encoder / shares).astype(np.float32))
 
     def __len__(self) -> int:
         return len(self.windows)
@@ -238,9 +240,9 @@ class TextNet(BaseNet):
                 self.objective.loss(outputs, targets, self.label_smoothing)
                 for outputs in y_pred.unbind(dim=1)
             ]
-            losses = torch.stack(one_by_one).mean(dim=0)
+            losses = torch.stack(one_by_one, dim=1)
         else:
-            losses = self.objective.loss(y_pred.mean(dim=1), targets, 0.0)
+            losses = self.objective.loss(y_pred.mean(dim=1), targets, 0.0)[:, None]
         return (losses * y_true["weights"].to(y_pred.device)).mean()
 
 

@@ -22,7 +22,7 @@ TEXTS, TOPICS = generated_reviews(90)
 TOPICS = np.array(TOPICS)
 OTHERS, OTHER_TOPICS = generated_reviews(60, seed=1)
 UNLABELED, _ = generated_reviews(60, seed=2)
-SIZES = dict(depth=2, width=64, max_length=512)  # the defaults: the pretrained ones hold
+SIZES = dict(depth=2, width=64, max_length=1024)  # the defaults: the pretrained ones hold
 
 
 @pytest.fixture(scope="module")

@@ -206,6 +206,13 @@ class Ensemble(nn.Module):
         """Give the mean of the members' outputs, shape (batch, n_classes)."""
         return self(**batch).mean(dim=1)
 
+    def divide_outputs(self, temperature: float) -> None:
+        """Change the output layers so that they give what they gave, divided by a number."""
+        with torch.no_grad():
+            for member in self.members:
+                member.output.weight /= temperature
+                member.output.bias /= temperature
+
     def embed(self, **batch: Tensor) -> Tensor:
         """Give the members' document vectors, one after the other, (batch, n_members * width)."""
         return torch.cat([member.embed(**batch) for member in self.members], dim=1)

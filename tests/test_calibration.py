@@ -1,0 +1,160 @@
+"""Probabilities beside the frequencies they stand for."""
+
+import numpy as np
+import pytest
+import torch
+from samples import generated_reviews, small_classifier
+from scipy.special import expit, softmax
+from sklearn.metrics import log_loss
+
+from skfnet import FNetRegressor, supervised
+from skfnet.calibration import left_out, mean_of_left_out, temperature
+from skfnet.objectives import ONE_CLASS, SEVERAL_LABELS
+
+
+@pytest.mark.parametrize("factor", [0.4, 1.0, 3.0])
+def test_the_temperature_undoes_a_factor_on_the_logits(factor):
+    random = np.random.default_rng(0)
+    logits = random.normal(size=(8000, 3)) * 2
+    classes = (softmax(logits, axis=1).cumsum(axis=1) < random.random((8000, 1))).sum(axis=1)
+    several = (random.random(logits.shape) < expit(logits)).astype(np.float32)
+    weights = np.ones(8000)
+    found = temperature(factor * logits, classes, weights, ONE_CLASS)
+    assert found == pytest.approx(factor, rel=0.05)
+    found = temperature(factor * logits, several, weights, SEVERAL_LABELS)
+    assert found == pytest.approx(factor, rel=0.05)
+
+
+def test_a_weight_counts_as_so_many_documents():
+    random = np.random.default_rng(1)
+    logits, classes = random.normal(size=(60, 2)) * 3, random.integers(2, size=60)
+    counts = random.integers(1, 5, size=60)
+    weighted = temperature(logits, classes, counts.astype(float), ONE_CLASS)
+    rows = np.arange(60).repeat(counts)
+    repeated = temperature(logits[rows], classes[rows], np.ones(len(rows)), ONE_CLASS)
+    assert weighted == pytest.approx(repeated, rel=1e-3)
+    assert weighted != pytest.approx(temperature(logits, classes, np.ones(60), ONE_CLASS), rel=1e-3)
+
+
+@pytest.mark.parametrize("n", [2, 20, 200])
+def test_documents_without_an_error_do_not_lead_far(n):
+    classes = np.arange(n) % 2
+    logits = np.eye(2)[classes] * 3.0
+    assert 0.2 < temperature(logits, classes, np.ones(n), ONE_CLASS) < 1
+
+
+def test_each_half_leaves_out_a_sixteenth_of_its_own():
+    absent = left_out(1600, 4, seed=3)
+    assert absent.sum(axis=0).tolist() == [100] * 4
+    assert sorted({tuple(row) for row in absent.tolist()}) == [
+        (False, False, False, False),
+        (False, False, True, True),
+        (True, True, False, False),
+    ]
+    np.testing.assert_array_equal(absent, left_out(1600, 4, seed=3))
+    assert (absent != left_out(1600, 4, seed=4)).any()
+    assert left_out(1600, 3, seed=0).sum(axis=0).tolist() == [100] * 3
+    assert not left_out(499, 4, seed=0).any()
+    assert not left_out(10_000, 1, seed=0).any()
+
+
+def test_the_mean_is_over_those_who_have_not_seen_the_document():
+    outputs = np.arange(12.0).reshape(2, 3, 2)
+    absent = np.array([[True, False, True], [False, True, False]])
+    np.testing.assert_allclose(mean_of_left_out(outputs, absent), [[2, 3], [8, 9]])
+
+
+def doubtful_reviews(n_documents, seed):
+    """Reviews of which every third has the topic of another."""
+    texts, topics = generated_reviews(n_documents, seed=seed)
+    random = np.random.default_rng(seed)
+    wrong = random.random(n_documents) < 1 / 3
+    return texts, np.where(wrong, random.permutation(topics), topics)
+
+
+def test_an_encoder_learns_nothing_from_what_it_leaves_out():
+    texts, topics = generated_reviews(600)
+    topics, others = np.array(topics), np.roll(topics, 1)
+    parameters = dict(n_encoders=2, max_epochs=2, random_state=0)
+    before = small_classifier(**parameters).fit(texts, topics)
+    changed = 0
+    for member in (0, 1):
+        absent = left_out(600, 2, seed=0)[:, member]
+        after = small_classifier(**parameters).fit(texts, np.where(absent, others, topics))
+        same = [
+            torch.equal(a, b)
+            for a, b in zip(
+                before.encoders_[member].parameters(),
+                after.encoders_[member].parameters(),
+                strict=True,
+            )
+        ]
+        assert all(same)
+        other = zip(
+            before.encoders_[1 - member].parameters(),
+            after.encoders_[1 - member].parameters(),
+            strict=True,
+        )
+        changed += any(not torch.equal(a, b) for a, b in other)
+    assert changed == 2
+
+
+@pytest.fixture
+def found(monkeypatch):
+    """Give the outputs and temperatures of the fits to come."""
+    found = []
+
+    def spy(outputs, *others):
+        found.append((outputs, temperature(outputs, *others)))
+        return found[-1][1]
+
+    monkeypatch.setattr(supervised, "temperature", spy)
+    return found
+
+
+def test_doubtful_labels_give_doubtful_probabilities(monkeypatch):
+    texts, topics = doubtful_reviews(900, seed=0)
+    others, expected = doubtful_reviews(900, seed=1)
+
+    def fitted():
+        clf = small_classifier(n_encoders=4, max_epochs=20, label_smoothing=0.0)
+        probabilities = clf.fit(texts, topics).predict_proba(others).astype(float)
+        probabilities /= probabilities.sum(axis=1, keepdims=True)
+        return clf, probabilities.max(axis=1).mean(), log_loss(expected, probabilities)
+
+    calibrated, confidence, loss = fitted()
+    assert confidence == pytest.approx(calibrated.score(others, expected), abs=0.06)
+    monkeypatch.setattr(supervised, "temperature", lambda *_: 1.0)
+    as_it_was, _, loss_before = fitted()
+    assert loss < loss_before - 0.1
+    np.testing.assert_array_equal(calibrated.predict(others), as_it_was.predict(others))
+
+
+def test_what_early_stopping_holds_out_serves_all_encoders(found):
+    texts, topics = doubtful_reviews(400, seed=0)
+    clf = small_classifier(early_stopping=True, n_encoders=3, validation_fraction=0.2)
+    clf.fit(texts, topics)
+    ((outputs, factor),) = found
+    assert outputs.shape == (80, 3)
+    everywhere = clf.decision_function(texts)
+    distances = np.abs(outputs[:, None] / factor - everywhere).max(axis=2)
+    assert distances.min(axis=1).max() < 1e-4
+
+
+def test_numbers_few_documents_and_one_encoder_are_left_alone(found):
+    texts, topics = generated_reviews(600)
+    numbers = np.unique(topics, return_inverse=True)[1]
+    FNetRegressor(depth=0, width=8, n_encoders=2, max_epochs=1, device="cpu").fit(texts, numbers)
+    small_classifier(n_encoders=2, max_epochs=1).fit(texts[:499], topics[:499])
+    small_classifier(max_epochs=1).fit(texts, topics)
+    assert found == []
+
+
+def test_several_labels_are_calibrated_too(found):
+    texts, topics = doubtful_reviews(900, seed=2)
+    others, expected = doubtful_reviews(900, seed=3)
+    names = np.unique(topics)
+    y, truth = (np.equal.outer(t, names).astype(int) for t in (topics, expected))
+    clf = small_classifier(n_encoders=4, max_epochs=20).fit(texts, y)
+    assert found[0][1] > 1.2
+    assert clf.predict_proba(others).mean() == pytest.approx(truth.mean(), abs=0.05)
