@@ -113,6 +113,17 @@ def test_the_seed_of_the_classifier_is_the_pretrainers_where_it_has_none():
     np.testing.assert_array_equal(one.predict_proba(OTHERS), other.predict_proba(OTHERS))
 
 
+def test_a_nested_run_without_any_seed_is_gone_on_with(tmp_path):
+    """A seed that the classifier drew would be another one at each call, and so another run."""
+    given = small_pretrainer(
+        random_state=None, max_steps=2, checkpoint=tmp_path, checkpoint_minutes=0, resume=True
+    )
+    still = dict(random_state=None, learning_rate=1e-12, max_epochs=1)
+    one, other = (classifier(given, **still).fit(TEXTS, TOPICS) for _ in range(2))
+    for name, weight in weights_of(one.encoder_).items():
+        torch.testing.assert_close(other.encoder_.state_dict()[name], weight, msg=name)
+
+
 def test_cross_validation_sees_training_folds_alone(monkeypatch):
     read = []
     fit = FNetPretrainer.fit
