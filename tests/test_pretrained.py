@@ -424,6 +424,21 @@ def test_freeze_and_layer_decay_are_checked(pretrainer, folder):
         classifier(folder, freeze="all", pooling="cls").fit(TEXTS, TOPICS)
 
 
+def test_freeze_is_checked_where_a_fitted_model_goes_on(folder):
+    """Changed after the fit, it meets the same error as before it."""
+    numbers = np.arange(90.0)
+    reg = FNetRegressor(pretrained=folder, max_epochs=1, random_state=0, device="cpu")
+    for model, y in ((classifier(folder, max_epochs=1), TOPICS), (reg, numbers)):
+        model.fit(TEXTS, y).set_params(freeze=3, warm_start=True)
+        before = weights_of(model._model)
+        for go_on in (model.fit, model.partial_fit):
+            with pytest.raises(ValueError, match="'freeze' parameter .* depth=2.* Got 3"):
+                go_on(TEXTS, y)
+        assert changed(before, model._model) == set()
+        model.set_params(freeze=2).partial_fit(TEXTS, y)
+        assert not [name for name in changed(before, model._model) if ".encoder." in name]
+
+
 def test_unlabeled_texts_need_an_unfitted_pretrainer(folder):
     for given in (None, folder):
         clf = FNetClassifier(pretrained=given)
