@@ -20,11 +20,11 @@ from published import (
 from safetensors.torch import load_file, save_file
 
 from skfnet import TextTokenizer
-from skfnet.batches import Windows
 from skfnet.checkpoints import PublishedModel, read_huggingface, write_huggingface
 from skfnet.nn import DocumentClassifier, EncoderConfig, PretrainingModel
 from skfnet.texts import check_documents
 from skfnet.training import tensors
+from skfnet.windows import Windows
 
 transformers = pytest.importorskip("transformers")
 
