@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from published import CORPUS, PUBLISHED, unigram
-from samples import Shift, generated_reviews, small_pretrainer
+from samples import Shift, generated_reviews, rights, small_classifier, small_pretrainer
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
@@ -479,6 +479,29 @@ def test_writing_is_all_or_nothing(fitted, tmp_path, monkeypatch):
         fitted.save(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["pretrainer.safetensors"]
     assert (tmp_path / "pretrainer.safetensors").read_bytes() == good
+
+
+@pytest.mark.parametrize("closed", ["folder", "file"])
+def test_what_may_not_be_read_is_not_called_missing_or_incomplete(closed, fitted, open_folder):
+    fitted.save(open_folder)
+    path = open_folder / "pretrainer.safetensors"
+    start = small_classifier(pretrained=open_folder, depth=2, width=64, max_length=512)
+    with rights(open_folder if closed == "folder" else path, 0):
+        for read in (
+            lambda: FNetPretrainer.load(open_folder),
+            lambda: start.fit(TEXTS, TOPICS),
+        ):
+            with pytest.raises(PermissionError, match="pretrainer.safetensors"):
+                read()
+    assert_same(FNetPretrainer.load(open_folder, "cpu"), fitted)
+
+
+def test_where_nothing_may_be_written_the_error_says_so(fitted, open_folder):
+    fitted.save(open_folder)
+    for folder in (open_folder, open_folder / "new"):
+        with rights(open_folder, 0o555), pytest.raises(PermissionError, match=str(folder)):
+            fitted.save(folder)
+    assert_same(FNetPretrainer.load(open_folder, "cpu"), fitted)
 
 
 def test_a_mixer_that_is_code_cannot_be_saved_as_data(tmp_path):
