@@ -24,6 +24,7 @@ __all__ = [
     "pack_model",
     "pack_tokenizer",
     "read_tensors",
+    "remove_parts",
     "shape_of",
     "unpack_model",
     "unpack_tokenizer",
@@ -138,6 +139,12 @@ def write_tensors(
             os.fsync(file.fileno())
         os.replace(part, path)
     finally:
+        part.unlink(missing_ok=True)
+
+
+def remove_parts(path: Path) -> None:
+    """Remove what processes have left that were killed while they wrote `path`."""
+    for part in path.parent.glob(f"{path.name}.*.part"):
         part.unlink(missing_ok=True)
 
 

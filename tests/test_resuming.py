@@ -55,6 +55,7 @@ def test_a_run_that_is_killed_again_and_again_comes_to_the_same_result(tmp_path)
             process.wait()
         assert enough <= step() < N_STEPS
     assert start(path.parent, result).wait() == 0
+    assert [left.name for left in path.parent.iterdir()] == [path.name]
     whole = small_pretrainer(max_steps=N_STEPS).fit(generated_reviews(N_TEXTS)[0])
     resumed = FNetPretrainer.load(result, device="cpu")
     weights = resumed._model.state_dict()
