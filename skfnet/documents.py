@@ -11,10 +11,11 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from .batches import SpecialTokens, TokenArray, room_for_text
+from .batches import SpecialTokens, TokenArray
 from .nn import EncoderConfig
 from .texts import Texts, are_pairs, check_documents, is_missing
 from .tokenizer import TextTokenizer
+from .windows import room_for_text
 
 __all__ = [
     "Documents",

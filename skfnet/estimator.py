@@ -14,7 +14,7 @@ from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from .batches import TokenArray, Windows
+from .batches import TokenArray
 from .callbacks import check_callbacks
 from .devices import device_at_load, use_bfloat16
 from .documents import Documents, check_input, fitted_tokenizer, to_tokens
@@ -24,6 +24,7 @@ from .persistence import pack_model, unpack_model
 from .prediction import run_windows
 from .tokenizer import TextTokenizer
 from .training import LARGEST_BATCH, batch_size_for
+from .windows import Windows
 
 _LEFT_BEHIND = ("_stream", "device_")  # when an estimator is stored
 _BUCKETS_A_WORD, _FEWEST_BUCKETS, _MOST_BUCKETS = 32, 2**15, 2**18

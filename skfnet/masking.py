@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from .batches import TokenArray, Windows, in_halves
+from .batches import TokenArray
+from .windows import Windows, in_halves
 
 __all__ = ["OBJECTIVES", "Masking", "PretrainingRows", "no_target"]
 
@@ -126,7 +127,7 @@ class PretrainingRows(Dataset):
         Whether the order of two segments is to be found out: of a pair's texts, of a document's
         halves.
     padding, shared_types
-        As in :class:`~skfnet.batches.Windows`.
+        As in :class:`~skfnet.windows.Windows`.
     """
 
     def __init__(

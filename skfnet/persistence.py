@@ -24,6 +24,7 @@ __all__ = [
     "pack_model",
     "pack_tokenizer",
     "read_tensors",
+    "remove_parts",
     "shape_of",
     "unpack_model",
     "unpack_tokenizer",
@@ -121,17 +122,29 @@ def write_tensors(
         What the file holds; :func:`read_tensors` refuses another kind.
     state : dict
         JSON-ready.
+
+    Raises
+    ------
+    PermissionError
+        If nothing may be written there.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     metadata = {"kind": kind, "version": str(_VERSION), "state": json.dumps(state, default=_plain)}
     plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     try:
+        part.touch()  # where nothing may be written, safetensors' error names no file
         save_file(plain, part, metadata)
         with open(part, "rb+") as file:  # on the disk before it has the name
             os.fsync(file.fileno())
         os.replace(part, path)
     finally:
+        part.unlink(missing_ok=True)
+
+
+def remove_parts(path: Path) -> None:
+    """Remove what processes have left that were killed while they wrote `path`."""
+    for part in path.parent.glob(f"{path.name}.*.part"):
         part.unlink(missing_ok=True)
 
 
@@ -159,18 +172,21 @@ def read_tensors(
     ------
     FileNotFoundError
         If there is no such file.
+    PermissionError
+        If it may not be read.
     ValueError
         If it is not complete, or of another kind; the file is named.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file. It should hold {kind}.")
+    try:
+        with open(path, "rb"):  # safetensors calls missing what may not be read
+            pass
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        raise FileNotFoundError(f"{path}: no such file. It should hold {kind}.") from None
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
             tensors = {name.removeprefix(prefix): file.get_tensor(name) for name in names}
-    except PermissionError:
-        raise
     except (SafetensorError, OSError) as error:
         raise ValueError(
             f"{path}: is no complete safetensors file ({error}). Write it again."

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .batches import Windows, by_length
+from .batches import by_length
 from .devices import mixed_precision
 from .training import tensors
+from .windows import Windows
 
 __all__ = ["run_each_window", "run_windows"]
 

@@ -31,6 +31,7 @@ from .exchange import write_pretraining
 from .folders import read_pretrainer, write_pretrainer
 from .masking import OBJECTIVES, Masking, PretrainingRows
 from .nn import EncoderConfig, PretrainingModel
+from .persistence import remove_parts
 from .pretraining import PretrainingNet, Run, make_pretraining_net, measure, n_steps_of
 from .resuming import Checkpoint, Checkpoints, checkpoint_path, digest_of, settings_of
 from .tokenizer import TextTokenizer
@@ -286,6 +287,7 @@ default=("masked_tokens", "segment_order")
             here.digest = digest_of(tokens)
         if found:
             found.check_same(path, here.settings, here.digest)
+            remove_parts(path)
 
         self._start(tokenizer, config, run.seed)
         n_steps = n_steps_of(len(train), self.batch_size, self.max_epochs, self.max_steps)

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin
 from sklearn.utils import Tags
 from torch import Tensor
 
+from .nn.heads import rescaled
 from .objectives import NUMBERS
 from .supervised import SupervisedEstimator
 from .targets import check_numbers
@@ -222,9 +222,7 @@ class FNetRegressor(RegressorMixin, SupervisedEstimator):
 
     def _give_head(self, output: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[Any], str]:
         # The scale of the targets goes into the layer, which so gives the numbers themselves.
-        scale, mean = (torch.from_numpy(a) for a in (self.target_scale_, self.target_mean_))
-        weight, bias = (output[name].cpu().double() for name in ("weight", "bias"))
-        layer = {"weight": weight * scale[:, None], "bias": bias * scale + mean}
+        layer = rescaled(output, self.target_scale_, self.target_mean_)
         return layer, [f"LABEL_{i}" for i in range(self.n_outputs_)], "regression"
 
     def _check_targets(self, y: Any) -> np.ndarray:

@@ -236,6 +236,8 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
         self, X: Any, y: Any, sample_weight: Any, goes_on: bool
     ) -> tuple[Documents, np.ndarray, np.ndarray]:
         self._check_parameters()
+        if goes_on:
+            self._check_freeze(self.encoder_.config)
         if y is None:
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None."
@@ -318,7 +320,13 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
             return _RATE_OF_PUBLISHED if self._published else _RATE
         return self.learning_rate
 
-    def _check_freeze(self, config: EncoderConfig, pretrained: Any, pooling: str) -> None:
+    def _check_freeze(
+        self, config: EncoderConfig, pretrained: Any = None, pooling: str | None = None
+    ) -> None:
+        """Refuse to keep fixed what there is not, or what nothing has trained.
+
+        Where a fitted model goes on, its pooling has been trained: `pooling` is None.
+        """
         name = f"The 'freeze' parameter of {type(self).__name__}"
         if isinstance(self.freeze, Integral) and self.freeze > config.depth:
             raise InvalidParameterError(

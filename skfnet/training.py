@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import Dataset
 
-from .batches import Windows, by_length, shuffled_by_length
+from .batches import by_length, shuffled_by_length
 from .callbacks import (
     BatchAccuracy,
     GradientClipping,
@@ -32,6 +32,7 @@ from .callbacks import (
 from .nets import BaseNet
 from .objectives import Objective
 from .optimizer import TextAdam
+from .windows import Windows
 
 __all__ = [
     "LARGEST_BATCH",

@@ -1,5 +1,8 @@
 """Fixtures that several test files share."""
 
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import settings
@@ -42,3 +45,12 @@ def trec():
     """Give questions and what they ask for, and others, both of the training file."""
     texts, labels = read_rows("trec6", "train")
     return texts[:-500], labels[:-500], texts[-500:], labels[-500:]
+
+
+@pytest.fixture
+def open_folder():
+    """Give a folder that anybody may read and write, unlike pytest's own; and those above it."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        yield folder

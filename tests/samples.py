@@ -4,7 +4,9 @@
 
 import csv
 import gzip
+import os
 import random
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -92,6 +94,22 @@ def small_pretrainer(**changes):
         device="cpu",
     )
     return FNetPretrainer(**(parameters | changes))
+
+
+@contextmanager
+def rights(path, mode):
+    """Leave so many rights to a path; for as long, root is somebody to whom they matter."""
+    if os.name == "nt":
+        pytest.skip("Windows gives and takes rights in another way")
+    before, user = path.stat().st_mode, os.geteuid()
+    path.chmod(mode)
+    try:
+        if user == 0:
+            os.seteuid(65534)
+        yield
+    finally:
+        os.seteuid(user)
+        path.chmod(before)
 
 
 class Shift(torch.nn.Module):

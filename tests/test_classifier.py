@@ -26,8 +26,9 @@ from sklearn.utils._param_validation import InvalidParameterError
 from skorch.callbacks import Callback
 
 from skfnet import FNetClassifier, TextTokenizer
-from skfnet.batches import TokenArray, Windows
+from skfnet.batches import TokenArray
 from skfnet.nn import Encoder
+from skfnet.windows import Windows
 
 METHODS = ["predict", "predict_proba", "decision_function", "transform"]
 cut = pytest.mark.filterwarnings("ignore:.*documents are longer")

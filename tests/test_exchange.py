@@ -331,6 +331,30 @@ def test_several_labels_and_numbers_trained_here(tmp_path):
     assert_close(alone, reg.predict(OTHERS[:1]))
 
 
+@pytest.mark.parametrize("step", ["save_file", "write_tokenizer", "write_json"])
+def test_a_folder_that_is_half_written_over_is_refused(theirs, tmp_path, step, monkeypatch):
+    """Another model's files beside the new ones are never taken for one model."""
+    FNetClassifier.from_huggingface(theirs[2]).to_huggingface(tmp_path)
+    clf = paper(max_epochs=1).fit(REVIEWS, TOPICS)
+
+    def killed(*args, **kwargs):
+        raise InterruptedError
+
+    monkeypatch.setattr(f"skfnet.checkpoints.huggingface.{step}", killed)
+    with pytest.raises(InterruptedError):
+        clf.to_huggingface(tmp_path)
+    monkeypatch.undo()
+    for read in (
+        FNetClassifier.from_huggingface,
+        lambda folder: FNetClassifier(pretrained=folder).fit(REVIEWS, TOPICS),
+    ):
+        with pytest.raises(FileNotFoundError, match="holds no config.json"):
+            read(tmp_path)
+    clf.to_huggingface(tmp_path)
+    again = FNetClassifier.from_huggingface(tmp_path)
+    assert np.array_equal(again.decision_function(OTHERS), clf.decision_function(OTHERS))
+
+
 def test_the_papers_architecture_with_other_mixers_stays_here(tmp_path):
     clf = paper(mixer="attention", max_epochs=1).fit(REVIEWS, TOPICS)
     assert (clf.encoder_.config.norm, clf.encoder_.config.mixer) == ("post", "attention")

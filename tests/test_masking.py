@@ -5,7 +5,7 @@ import pytest
 from samples import generated_reviews
 
 from skfnet import TextTokenizer
-from skfnet.batches import SpecialTokens, TokenArray, in_halves
+from skfnet.batches import SpecialTokens, TokenArray
 from skfnet.masking import Masking, PretrainingRows
 
 TEXTS, _ = generated_reviews(200, longest=40)
@@ -96,19 +96,6 @@ def test_two_masks_are_not_the_same_word():
     inputs = rows_of(tokens, ordered=False).windows.inputs(layout)
     assert inputs["type_ids"][0, :5].tolist() == [0, 0, 0, 1, 1]
     assert inputs["type_ids"][1].tolist() == [0, 2, 0, 0, 1, 3, 1]
-
-
-def test_documents_are_cut_into_halves():
-    tokens = TokenArray.from_rows(
-        [[5, 6, 7, 8, 9, 10, 11], [12], [13, 14]], 20, SpecialTokens(0, (1,), (2,), mask=4)
-    )
-    halves = in_halves(tokens, 7, "mean")  # four beside [CLS] and two [SEP]
-    assert [row.tolist() for row in halves] == [[5, 6, 7, 8], [9, 10, 11], [12], [13, 14]]
-    firsts = halves.firsts.tolist()
-    assert firsts[0] == 2 and firsts[1] in (1, 2) and firsts[2] in (0, 1) and firsts[3] == 1
-    assert [row.tolist() for row in in_halves(tokens, 7, "truncate")] == [
-        *([5, 6, 7, 8], [12], [13, 14])
-    ]
 
 
 def test_the_second_half_stands_first_where_they_are_swapped():

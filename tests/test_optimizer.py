@@ -7,9 +7,9 @@ import pytest
 import torch
 from samples import small_classifier
 
-from skfnet.batches import Windows
 from skfnet.nn import EncoderConfig, Ensemble
 from skfnet.optimizer import TextAdam
+from skfnet.windows import Windows
 
 CONFIG = EncoderConfig(vocab_size=40, width=8, depth=1, bigram_buckets=64, subword_buckets=64)
 BATCH = {

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from skfnet.batches import SpecialTokens, TokenArray, Windows
+from skfnet.batches import SpecialTokens, TokenArray
 from skfnet.prediction import run_windows
+from skfnet.windows import Windows
 
 ROWS = [[3, 4, 5], [], [6] * 7, [3], [4, 5, 6, 7, 8]]
 TOKENS = TokenArray.from_rows(ROWS, 10, SpecialTokens(0, (1,), (2,)))

@@ -113,6 +113,17 @@ def test_the_seed_of_the_classifier_is_the_pretrainers_where_it_has_none():
     np.testing.assert_array_equal(one.predict_proba(OTHERS), other.predict_proba(OTHERS))
 
 
+def test_a_nested_run_without_any_seed_is_gone_on_with(tmp_path):
+    """A seed that the classifier drew would be another one at each call, and so another run."""
+    given = small_pretrainer(
+        random_state=None, max_steps=2, checkpoint=tmp_path, checkpoint_minutes=0, resume=True
+    )
+    still = dict(random_state=None, learning_rate=1e-12, max_epochs=1)
+    one, other = (classifier(given, **still).fit(TEXTS, TOPICS) for _ in range(2))
+    for name, weight in weights_of(one.encoder_).items():
+        torch.testing.assert_close(other.encoder_.state_dict()[name], weight, msg=name)
+
+
 def test_cross_validation_sees_training_folds_alone(monkeypatch):
     read = []
     fit = FNetPretrainer.fit
@@ -411,6 +422,21 @@ def test_freeze_and_layer_decay_are_checked(pretrainer, folder):
             classifier(folder, **changes).fit(TEXTS, TOPICS)
     with pytest.raises(ValueError, match="needs pooling='cls' to be pretrained"):
         classifier(folder, freeze="all", pooling="cls").fit(TEXTS, TOPICS)
+
+
+def test_freeze_is_checked_where_a_fitted_model_goes_on(folder):
+    """Changed after the fit, it meets the same error as before it."""
+    numbers = np.arange(90.0)
+    reg = FNetRegressor(pretrained=folder, max_epochs=1, random_state=0, device="cpu")
+    for model, y in ((classifier(folder, max_epochs=1), TOPICS), (reg, numbers)):
+        model.fit(TEXTS, y).set_params(freeze=3, warm_start=True)
+        before = weights_of(model._model)
+        for go_on in (model.fit, model.partial_fit):
+            with pytest.raises(ValueError, match="'freeze' parameter .* depth=2.* Got 3"):
+                go_on(TEXTS, y)
+        assert changed(before, model._model) == set()
+        model.set_params(freeze=2).partial_fit(TEXTS, y)
+        assert not [name for name in changed(before, model._model) if ".encoder." in name]
 
 
 def test_unlabeled_texts_need_an_unfitted_pretrainer(folder):

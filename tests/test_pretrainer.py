@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from samples import Shift, generated_reviews, small_pretrainer
+from published import CORPUS, PUBLISHED, unigram
+from samples import Shift, generated_reviews, rights, small_classifier, small_pretrainer
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -19,6 +21,8 @@ from sklearn.pipeline import make_pipeline
 from skorch.callbacks import Callback, EarlyStopping
 
 from skfnet import FNetPretrainer, TextTokenizer
+from skfnet.checkpoints.hub import ModelFiles
+from skfnet.checkpoints.tokenizer_files import read_tokenizer
 from skfnet.nn import MIXERS
 from skfnet.resuming import Checkpoint, checkpoint_path
 
@@ -40,12 +44,12 @@ class Stop(Exception):
 class StopAt(Callback):
     """Ends the process, in effect, after so many steps."""
 
-    def __init__(self, step):
-        self.step = step
+    def __init__(self, step, error=Stop):
+        self.step, self.error = step, error
 
     def on_batch_end(self, net, training=False, **kwargs):
         if training and net.run.step == self.step:
-            raise Stop
+            raise self.error
 
 
 @pytest.fixture(scope="module")
@@ -241,6 +245,44 @@ def test_an_empty_stream_is_an_error():
         small_pretrainer().partial_fit(iter([]))
 
 
+@pytest.mark.parametrize("step", [2, 4])
+def test_one_interruption_ends_a_stream_whose_rest_can_be_read_later(step, monkeypatch):
+    """3 steps make a part: interrupted in the first, in the second of three."""
+    monkeypatch.setattr("skfnet.pretrainer._PART", 40)
+    texts = iter(TEXTS)
+    pretrainer = small_pretrainer(callbacks=[StopAt(step, KeyboardInterrupt)])
+    with pytest.warns(UserWarning, match="interrupted") as warned:
+        pretrainer.partial_fit(texts)
+    assert len(warned) == 1
+    n_parts = -(-step // 3)
+    assert (pretrainer.n_steps_, pretrainer.n_iter_) == (step, n_parts - 1)
+    rest = list(texts)
+    assert rest == TEXTS[40 * n_parts :]  # nothing beyond the part was read
+    assert np.isfinite(pretrainer.transform(OTHERS)).all()
+    pretrainer.partial_fit(rest)
+    assert pretrainer.n_steps_ == step + -(-len(rest) // 16)
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_an_iterator_that_fails_leaves_what_was_learned_before(error, monkeypatch):
+    monkeypatch.setattr("skfnet.pretrainer._PART", 40)
+
+    def failing(n):
+        yield from TEXTS[:n]
+        raise error
+
+    pretrainer = small_pretrainer()
+    with pytest.raises(error):
+        pretrainer.partial_fit(failing(30))
+    with pytest.raises(NotFittedError):
+        pretrainer.transform(OTHERS)
+    with pytest.raises(error):
+        pretrainer.partial_fit(failing(100))
+    expected = small_pretrainer().partial_fit(TEXTS[:40]).partial_fit(TEXTS[40:80])
+    assert_same(pretrainer, expected)
+    assert_same(pretrainer.partial_fit(TEXTS[80:]), expected.partial_fit(TEXTS[80:]))
+
+
 # --- interrupted and resumed ------------------------------------------------------------
 
 
@@ -304,14 +346,10 @@ def test_an_unseeded_run_goes_on_with_its_own_seed(tmp_path):
 
 
 def test_a_keyboard_interrupt_leaves_a_model_and_the_last_checkpoint(fitted, tmp_path):
-    class Interrupt(StopAt):
-        def on_batch_end(self, net, training=False, **kwargs):
-            if training and net.run.step == self.step:
-                raise KeyboardInterrupt
-
     parameters = dict(checkpoint=tmp_path, checkpoint_minutes=0)
     with pytest.warns(UserWarning, match="interrupted"):
-        part = small_pretrainer(callbacks=[Interrupt(9)], **parameters).fit(TEXTS)
+        interrupt = StopAt(9, KeyboardInterrupt)
+        part = small_pretrainer(callbacks=[interrupt], **parameters).fit(TEXTS)
     assert part.n_steps_ == 9
     assert part.transform(OTHERS).shape == (60, 16)
     assert_same(small_pretrainer(resume=True, **parameters).fit(TEXTS), fitted)
@@ -368,6 +406,41 @@ def test_one_that_was_fitted_on_tokens_is_saved_too(tmp_path):
     np.testing.assert_array_equal(loaded.transform(tokens), pretrainer.transform(tokens))
 
 
+@pytest.fixture
+def published_tokenizer(tmp_path):
+    """Give one that has ids to spare, and padding by a name of its own."""
+    folder = tmp_path / "published"
+    folder.mkdir()
+    names = ["<fill>" if name == "<pad>" else name for name in PUBLISHED]
+    unigram(names).save(str(folder / "tokenizer.json"))
+    (folder / "special_tokens_map.json").write_text(json.dumps({"pad_token": "<fill>"}))
+    tokenizer = read_tokenizer(ModelFiles(folder), vocab_size=120, pad=None)
+    assert tokenizer.tokenizer_.get_vocab_size() < tokenizer.n_ids_ == 120
+    assert tokenizer.special_tokens_.pad == names.index("<fill>")
+    return tokenizer
+
+
+def test_a_published_tokenizer_is_saved_with_ids_to_spare_and_its_padding(
+    published_tokenizer, tmp_path
+):
+    parameters = dict(
+        tokenizer=FrozenEstimator(published_tokenizer),
+        padding="max_length",
+        validation_fraction=0,
+        checkpoint=tmp_path,
+        checkpoint_minutes=0,
+    )
+    whole = small_pretrainer(**parameters).fit(CORPUS)
+    whole.save(tmp_path)
+    loaded = FNetPretrainer.load(tmp_path, device="cpu")
+    assert_same(loaded, whole)
+    tokens = loaded.tokenizer_.transform(OTHERS)  # of a vocabulary of the encoder's size
+    np.testing.assert_array_equal(loaded.transform(tokens), whole.transform(OTHERS))
+    with pytest.raises(Stop):
+        small_pretrainer(callbacks=[StopAt(1)], **parameters).fit(CORPUS)
+    assert_same(small_pretrainer(resume=True, **parameters).fit(CORPUS), whole)
+
+
 def test_what_is_no_complete_file_is_named_and_nothing_is_loaded(fitted, tmp_path):
     path = tmp_path / "pretrainer.safetensors"
     for folder in (tmp_path, tmp_path / "nowhere"):
@@ -406,6 +479,29 @@ def test_writing_is_all_or_nothing(fitted, tmp_path, monkeypatch):
         fitted.save(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["pretrainer.safetensors"]
     assert (tmp_path / "pretrainer.safetensors").read_bytes() == good
+
+
+@pytest.mark.parametrize("closed", ["folder", "file"])
+def test_what_may_not_be_read_is_not_called_missing_or_incomplete(closed, fitted, open_folder):
+    fitted.save(open_folder)
+    path = open_folder / "pretrainer.safetensors"
+    start = small_classifier(pretrained=open_folder, depth=2, width=64, max_length=512)
+    with rights(open_folder if closed == "folder" else path, 0):
+        for read in (
+            lambda: FNetPretrainer.load(open_folder),
+            lambda: start.fit(TEXTS, TOPICS),
+        ):
+            with pytest.raises(PermissionError, match="pretrainer.safetensors"):
+                read()
+    assert_same(FNetPretrainer.load(open_folder, "cpu"), fitted)
+
+
+def test_where_nothing_may_be_written_the_error_says_so(fitted, open_folder):
+    fitted.save(open_folder)
+    for folder in (open_folder, open_folder / "new"):
+        with rights(open_folder, 0o555), pytest.raises(PermissionError, match=str(folder)):
+            fitted.save(folder)
+    assert_same(FNetPretrainer.load(open_folder, "cpu"), fitted)
 
 
 def test_a_mixer_that_is_code_cannot_be_saved_as_data(tmp_path):

@@ -21,7 +21,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 from tokenizers import models, normalizers, pre_tokenizers, processors, trainers
 
 from skfnet import TextTokenizer
-from skfnet.batches import Windows
+from skfnet.windows import Windows
 
 KINDS = ["word", "bpe"]
 CORPUS = generated_reviews(300)[0] + list(SCRIPTS.values()) * 3

@@ -8,9 +8,10 @@ import torch
 from samples import small_classifier
 from skorch.callbacks import Callback
 
-from skfnet.batches import SpecialTokens, TokenArray, Windows
+from skfnet.batches import SpecialTokens, TokenArray
 from skfnet.callbacks import GradientClipping
 from skfnet.training import LabelledWindows, epochs_for
+from skfnet.windows import Windows
 
 
 class Recorder(Callback):

@@ -148,7 +148,9 @@ def write_huggingface(folder: str | os.PathLike[str], model: PublishedModel) -> 
     (folder / "config.json").unlink(missing_ok=True)
     # Without the format transformers refuses the file; no two names may share memory.
     tensors = {name: tensor.detach().cpu().float().clone() for name, tensor in weights.items()}
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    path = folder / "model.safetensors"
+    path.touch()  # where nothing may be written, safetensors' error names no file
+    save_file(tensors, path, metadata={"format": "pt"})
     write_tokenizer(folder, model.tokenizer, model.config.max_length)
     write_json(folder / "config.json", settings)
 

@@ -94,7 +94,9 @@ def write_tokenizer(folder: Path, tokenizer: TextTokenizer, max_length: int) -> 
 
 def _from_json(path: Path) -> tokenizers.Tokenizer:
     try:
-        return tokenizers.Tokenizer.from_file(str(path))
+        return tokenizers.Tokenizer.from_str(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise
     except Exception as error:  # tokenizers raises no narrower one
         raise ValueError(
             f"{path} is no tokenizer, or only a part of one ({error}). Download or copy it again."

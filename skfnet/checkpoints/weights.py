@@ -181,6 +181,8 @@ def _tied(tensors: Weights) -> Weights:
 def _read(path: Path) -> Weights:
     """Read tensors by name; a .bin file by PyTorch's reader of tensors alone."""
     if path.suffix == ".safetensors":
+        with open(path, "rb"):  # safetensors calls missing what may not be read
+            pass
         try:
             return load_file(path)
         except SafetensorError as error:

@@ -19,7 +19,7 @@ class EncoderConfig:
     :meth:`base` and :meth:`large` give the paper's own choices.
 
     `shared_types` and `padding` tell what rows look like that the weights were trained on. They
-    are for whoever makes the batches (:class:`skfnet.batches.Windows`); the encoder itself takes
+    are for whoever makes the batches (:class:`skfnet.windows.Windows`); the encoder itself takes
     the rows, types and lengths that it is given.
 
     Parameters

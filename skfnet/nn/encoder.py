@@ -115,7 +115,7 @@ class Embeddings(nn.Module):
         if bool(spelling) != (self.subwords is not None):
             raise ValueError(
                 "The encoder was built with subword_buckets and needs subwords, starts and spelled "
-                "beside the ids, as skfnet.batches.Windows.batch gives them."
+                "beside the ids, as skfnet.windows.Windows.batch gives them."
                 if self.subwords is not None
                 else f"{', '.join(spelling)} given, but the encoder was built without "
                 "subword_buckets."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from .dropout import Dropout
 from .encoder import Encoder
 from .ragged import beyond, without_padding
 
-__all__ = ["POOLINGS", "DocumentClassifier", "Ensemble"]
+__all__ = ["POOLINGS", "DocumentClassifier", "Ensemble", "rescaled"]
 
 
 class MeanPooling(nn.Module):
@@ -216,3 +216,25 @@ class Ensemble(nn.Module):
     def embed(self, **batch: Tensor) -> Tensor:
         """Give the members' document vectors, one after the other, (batch, n_members * width)."""
         return torch.cat([member.embed(**batch) for member in self.members], dim=1)
+
+
+def rescaled(
+    layer: Mapping[str, Tensor], scale: Sequence[float], shift: Sequence[float]
+) -> dict[str, Tensor]:
+    """Put a scale and a shift of its outputs into a linear layer.
+
+    Parameters
+    ----------
+    layer : mapping of str to Tensor
+        Weight and bias of an ``nn.Linear`` with n outputs, as its ``state_dict``.
+    scale, shift : sequence of float, shape (n,)
+        What each output is multiplied by, and what is added to it then.
+
+    Returns
+    -------
+    dict of str to Tensor
+        Weight and bias of the layer that gives these numbers itself, in float64 on the CPU.
+    """
+    weight, bias = (layer[name].cpu().double() for name in ("weight", "bias"))
+    scale, shift = (torch.as_tensor(numbers, dtype=torch.float64) for numbers in (scale, shift))
+    return {"weight": weight * scale[:, None], "bias": bias * scale + shift}

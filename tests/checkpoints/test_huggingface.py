@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shutil
 
 import numpy as np
 import pytest
@@ -18,13 +19,14 @@ from published import (
     their_answers,
 )
 from safetensors.torch import load_file, save_file
+from samples import rights
 
 from skfnet import TextTokenizer
-from skfnet.batches import Windows
 from skfnet.checkpoints import PublishedModel, read_huggingface, write_huggingface
 from skfnet.nn import DocumentClassifier, EncoderConfig, PretrainingModel
 from skfnet.texts import check_documents
 from skfnet.training import tensors
+from skfnet.windows import Windows
 
 transformers = pytest.importorskip("transformers")
 
@@ -305,3 +307,19 @@ def test_json_that_is_no_object_is_refused(folder):
     (folder / "config.json").write_text("[1, 2]")
     with pytest.raises(ValueError, match="config.json holds no JSON object"):
         read_huggingface(folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
+def test_a_file_that_may_not_be_read_is_not_called_missing_or_damaged(name, folder, open_folder):
+    shutil.copytree(folder, open_folder, dirs_exist_ok=True)
+    with rights(open_folder / name, 0), pytest.raises(PermissionError, match=name):
+        read_huggingface(open_folder)
+    read_huggingface(open_folder)
+
+
+def test_where_nothing_may_be_written_the_error_says_so(folder, open_folder):
+    model = read_huggingface(folder)
+    for place in (open_folder, open_folder / "new"):
+        with rights(open_folder, 0o555), pytest.raises(PermissionError, match=str(place)):
+            write_huggingface(place, model)
+    assert list(open_folder.iterdir()) == []

@@ -6,7 +6,7 @@ import torch
 from sklearn.preprocessing import scale
 
 from skfnet.nn import DocumentClassifier, EncoderConfig, Ensemble
-from skfnet.nn.heads import POOLINGS
+from skfnet.nn.heads import POOLINGS, rescaled
 
 LENGTHS = [4, 1, 3]
 
@@ -88,3 +88,14 @@ def test_an_ensemble_answers_with_the_mean_of_its_members():
     vectors = model.embed(**batch)
     assert vectors.shape == (4, 24)
     torch.testing.assert_close(vectors[:, 8:16], model.members[1].embed(**batch))
+
+
+def test_a_rescaled_layer_gives_the_numbers_themselves():
+    layer = torch.nn.Linear(6, 3)
+    factors, shifts = np.array([2.0, 1e-3, 1e6]), np.array([-1.0, 0.0, 1e6])
+    vectors = np.random.default_rng(0).normal(size=(5, 6))
+    weight, bias = (t.detach().numpy().astype(float) for t in (layer.weight, layer.bias))
+    expected = (vectors @ weight.T + bias) * factors + shifts
+    weight, bias = (t.numpy() for t in rescaled(layer.state_dict(), factors, shifts).values())
+    assert weight.dtype == bias.dtype == np.float64
+    np.testing.assert_allclose(vectors @ weight.T + bias, expected, rtol=1e-12)
