@@ -485,7 +485,7 @@ def test_writing_is_all_or_nothing(fitted, tmp_path, monkeypatch):
 def test_what_may_not_be_read_is_not_called_missing_or_incomplete(closed, fitted, open_folder):
     fitted.save(open_folder)
     path = open_folder / "pretrainer.safetensors"
-    start = small_classifier(pretrained=open_folder, depth=2, width=64, max_length=512)
+    start = small_classifier(pretrained=open_folder, depth=2, width=64, max_length=1024)
     with rights(open_folder if closed == "folder" else path, 0):
         for read in (
             lambda: FNetPretrainer.load(open_folder),
