@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,7 @@ __all__ = [
     "pack_tokenizer",
     "read_tensors",
     "remove_parts",
+    "save_tensors",
     "shape_of",
     "unpack_model",
     "unpack_tokenizer",
@@ -129,23 +131,37 @@ def write_tensors(
         If nothing may be written there.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     metadata = {"kind": kind, "version": str(_VERSION), "state": json.dumps(state, default=_plain)}
     plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    # A folder, since safetensors has temporary files of its own.
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part.mkdir(exist_ok=True)
     try:
-        part.touch()  # where nothing may be written, safetensors' error names no file
-        save_file(plain, part, metadata)
-        with open(part, "rb+") as file:  # on the disk before it has the name
+        whole = part / path.name
+        save_tensors(plain, whole, metadata)
+        with open(whole, "rb+") as file:  # on the disk before it has the name
             os.fsync(file.fileno())
-        os.replace(part, path)
+        os.replace(whole, path)
     finally:
-        part.unlink(missing_ok=True)
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def save_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
+    """Write a safetensors file with the rights that any new file has.
+
+    By itself safetensors leaves its owner alone any (0.8), and where nothing may be written, its
+    error names no file.
+    """
+    path.touch()
+    mode = path.stat().st_mode
+    save_file(tensors, path, metadata)
+    path.chmod(mode)
 
 
 def remove_parts(path: Path) -> None:
     """Remove what processes have left that were killed while they wrote `path`."""
     for part in path.parent.glob(f"{path.name}.*.part"):
-        part.unlink(missing_ok=True)
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def read_tensors(

@@ -331,7 +331,7 @@ def test_several_labels_and_numbers_trained_here(tmp_path):
     assert_close(alone, reg.predict(OTHERS[:1]))
 
 
-@pytest.mark.parametrize("step", ["save_file", "write_tokenizer", "write_json"])
+@pytest.mark.parametrize("step", ["save_tensors", "write_tokenizer", "write_json"])
 def test_a_folder_that_is_half_written_over_is_refused(theirs, tmp_path, step, monkeypatch):
     """Another model's files beside the new ones are never taken for one model."""
     FNetClassifier.from_huggingface(theirs[2]).to_huggingface(tmp_path)

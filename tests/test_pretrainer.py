@@ -496,6 +496,13 @@ def test_what_may_not_be_read_is_not_called_missing_or_incomplete(closed, fitted
     assert_same(FNetPretrainer.load(open_folder, "cpu"), fitted)
 
 
+def test_the_file_has_the_rights_of_any_new_file(fitted, tmp_path):
+    fitted.save(tmp_path)
+    (tmp_path / "other").touch()
+    modes = {path.stat().st_mode for path in tmp_path.iterdir()}
+    assert len(modes) == 1
+
+
 def test_where_nothing_may_be_written_the_error_says_so(fitted, open_folder):
     fitted.save(open_folder)
     for folder in (open_folder, open_folder / "new"):

@@ -1,9 +1,7 @@
 """Checkpoints of runs that are killed in earnest, at moments that nobody chose."""
 
-import os
+import multiprocessing
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -13,50 +11,43 @@ from samples import generated_reviews, small_pretrainer
 from skfnet import FNetPretrainer
 from skfnet.resuming import Checkpoint, checkpoint_path
 
-N_TEXTS, N_STEPS = 120, 84
-RUN = f"""
-import sys
-import torch
-from samples import generated_reviews, small_pretrainer
-torch.set_num_threads(1)
-folder, result = sys.argv[1:]
-pretrainer = small_pretrainer(
-    max_steps={N_STEPS}, checkpoint=folder, checkpoint_minutes=0, resume=True
-)
-pretrainer.fit(generated_reviews({N_TEXTS})[0]).save(result)
-"""
+TEXTS, _ = generated_reviews(120)
+N_STEPS = 42
 
 
-def start(*arguments):
-    return subprocess.Popen(
-        [sys.executable, "-c", RUN, *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
+def run(folder, result):
+    """Begin or go on; what is done in a process of its own."""
+    torch.set_num_threads(1)
+    parameters = dict(checkpoint=folder, checkpoint_minutes=0, resume=True)
+    small_pretrainer(max_steps=N_STEPS, **parameters).fit(TEXTS).save(result)
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no SIGKILL")
 def test_a_run_that_is_killed_again_and_again_comes_to_the_same_result(tmp_path):
-    path, result = checkpoint_path(tmp_path / "run"), tmp_path / "result"
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["skfnet"])  # once for all of them
+    folder, result = tmp_path / "run", tmp_path / "result"
+    path = checkpoint_path(folder)
 
-    def step():
+    def step():  # each look finds a complete file
         return Checkpoint.read(path).run.step if path.exists() else 0
 
-    def writes():
-        return any(path.parent.glob("*.part"))
-
-    for enough in (1, 8, 20):
-        process = start(path.parent, result)
-        try:
-            while step() < enough or not writes():  # each look finds a complete file
-                assert process.poll() is None, "the run ended before it could be killed"
-                time.sleep(0.001)
-        finally:
-            process.kill()
-            process.wait()
+    for enough in (1, 6, 12):
+        process = processes.Process(target=run, args=(folder, result))
+        process.start()
+        while step() < enough or not any(folder.glob("*.part")):  # in the middle of the next one
+            assert process.is_alive(), "the run ended before it could be killed"
+            time.sleep(0.001)
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
         assert enough <= step() < N_STEPS
-    assert start(path.parent, result).wait() == 0
-    assert [left.name for left in path.parent.iterdir()] == [path.name]
-    whole = small_pretrainer(max_steps=N_STEPS).fit(generated_reviews(N_TEXTS)[0])
+    process = processes.Process(target=run, args=(folder, result))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    assert [left.name for left in folder.iterdir()] == [path.name]
+    whole = small_pretrainer(max_steps=N_STEPS).fit(TEXTS)
     resumed = FNetPretrainer.load(result, device="cpu")
     weights = resumed._model.state_dict()
     for name, weight in whole._model.state_dict().items():

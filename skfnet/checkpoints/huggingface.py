@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
-
 from ..nn import EncoderConfig
+from ..persistence import save_tensors
 from ..tokenizer import TextTokenizer
 from .configuration import (
     describe_outputs,
@@ -148,9 +147,7 @@ def write_huggingface(folder: str | os.PathLike[str], model: PublishedModel) -> 
     (folder / "config.json").unlink(missing_ok=True)
     # Without the format transformers refuses the file; no two names may share memory.
     tensors = {name: tensor.detach().cpu().float().clone() for name, tensor in weights.items()}
-    path = folder / "model.safetensors"
-    path.touch()  # where nothing may be written, safetensors' error names no file
-    save_file(tensors, path, metadata={"format": "pt"})
+    save_tensors(tensors, folder / "model.safetensors", {"format": "pt"})
     write_tokenizer(folder, model.tokenizer, model.config.max_length)
     write_json(folder / "config.json", settings)
 
