@@ -199,7 +199,10 @@ def test_windows_share_the_weight_of_their_document():
     data = LabelledWindows(windows, np.array([2, 0, 1]), np.array([1.5, 0.5, 1.0]))
     assert len(data) == 6
     assert data.targets.tolist() == [2, 2, 2, 0, 1, 1]
-    assert data.weights.tolist() == [0.5, 0.5, 0.5, 0.5, 0.5, 0.5]
+    assert data.weights.tolist() == [[0.5]] * 6
+    of_two = np.array([[1.5, 0.0], [0.5, 0.5], [1.0, 3.0]])
+    data = LabelledWindows(windows, np.array([2, 0, 1]), of_two)
+    assert data.weights.tolist() == [[0.5, 0]] * 3 + [[0.5, 0.5]] + [[0.5, 1.5]] * 2
 
 
 def test_a_small_corpus_is_seen_often_and_a_large_one_gets_more_steps():
