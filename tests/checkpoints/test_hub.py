@@ -14,7 +14,8 @@ from huggingface_hub.errors import (
     LocalEntryNotFoundError,
     RepositoryNotFoundError,
 )
-from published import save_model
+from published import TEXTS
+from samples import small_classifier
 
 from skfnet.checkpoints import read_huggingface
 from skfnet.checkpoints.hub import ModelFiles
@@ -38,10 +39,10 @@ def put_in_cache(cache, folder, leave_out=()):
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    """Give a folder as transformers writes it."""
-    pytest.importorskip("transformers")
+    """Give a folder in the layout of transformers."""
     folder = tmp_path_factory.mktemp("model")
-    save_model(folder)
+    clf = small_classifier(architecture="paper", n_encoders="auto", max_epochs=1)
+    clf.fit(TEXTS[:2], ["good", "bad"]).to_huggingface(folder)
     return folder
 
 
