@@ -7,13 +7,17 @@ is fine-tuned on each task from these weights. The tasks are those whose data is
 MRPC, STS-B, RTE and a tenth of QNLI. Scored on the dev files, GLUE's validation sets, never on a
 test file: accuracy; mean of accuracy and F1 (MRPC); Spearman correlation (STS-B). As in the paper,
 the learning rate of each task is the one of --rates whose mean over the seeds is best on these very
-dev files, so that scores are somewhat too high, for all models alike.
+dev files, so that scores are somewhat too high, for all models alike. Some sentences of MRPC's and
+STS-B's dev files stand in the other's training file, and so are read in pretraining, unlabelled.
 
-The size is "small" on a CPU and "base", the paper's, on other devices; --size and the options after
-it change it. Weights are kept in --work: what is there is not pretrained again, and an interrupted
-pretraining goes on. --start fine-tunes other weights (a folder that FNetPretrainer.save wrote, a
-folder of transformers or a name on its hub), or "none": models of --models that start from nothing.
-The report shows all models that have been measured with these settings.
+The size is "small" on a CPU: depth 4, width 128 and architecture="default", whose vectors for pairs
+of words, and for words that both texts of a pair have, tell even FF-only what stands beside what.
+On other devices it is "base", the paper's size and architecture="paper", with texts read at their
+own length. --size and the options after it change that. Weights are kept in --work: what is there
+is not pretrained again, and an interrupted pretraining goes on. --start fine-tunes other weights (a
+folder that FNetPretrainer.save wrote, a folder of transformers or a name on its hub), or "none":
+the --models start from nothing, with the same tokenizer. The report shows all models that have been
+measured with these settings.
 
 Writes glue.{md,csv,png} under benchmarks/results; other devices have their own, glue_cuda for
 instance, and with --limit its number is added to the name. A row that the CSV holds is not measured
@@ -62,15 +66,15 @@ TASKS = {  # in the paper's order
     **{"qnli10k": "QNLI", "sst2": "SST-2", "cola": "CoLA"},
     **{"stsb": "STS-B", "mrpc": "MRPC", "rte": "RTE"},
 }
-# Not mr: dev sentences of SST-2 are among its texts.
+# Not mr: more than half of SST-2's dev sentences are among its texts.
 TEXTS = (*TASKS, "ag_news", "imdb", "20ng_stripped", "r8", "goemotions", "sms_spam", "trec6")
 
 
 class Model(NamedTuple):
-    """A row of the table: here, and in the paper at Base size.
+    """What the paper has of a model at Base size; NaN where it has nothing, or says FAIL.
 
-    `scores` are the paper's on TASKS, NaN where it says FAIL; then the accuracies of its two
-    pretraining objectives, and how many times as fast as BERT it trains on its GPU at 512 tokens.
+    The scores on TASKS, the accuracies of both objectives, and how many times as fast as BERT it
+    trains on a GPU, at 512 tokens.
     """
 
     label: str
@@ -92,8 +96,8 @@ SIZES: dict[str, dict[str, Any]] = {
     "small": {
         "texts": list(TASKS),
         **{"architecture": "default", "depth": 4, "width": 128, "max_length": 128},
-        **{"steps": 3000, "pretraining_rate": 1e-3, "batch_size": 64},
-        **{"epochs": 3, "rates": [3e-4, 1e-3], "seeds": 1},
+        **{"steps": 8000, "pretraining_rate": 1e-3, "batch_size": 64},
+        **{"epochs": 3, "rates": [1e-3, 3e-3], "seeds": 1},
     },
     "base": {
         "texts": list(TEXTS),
@@ -102,11 +106,8 @@ SIZES: dict[str, dict[str, Any]] = {
         **{"epochs": 3, "rates": [1e-5, 2e-5, 3e-5, 5e-5], "seeds": 3},
     },
 }
-# What decides the weights that fine-tuning starts from, and what decides fine-tuning.
-OF_WEIGHTS = (
-    *("texts", "architecture", "depth", "width", "max_length"),
-    *("steps", "pretraining_rate", "batch_size"),
-)
+# What decides pretrained weights, besides the model; and fine-tuning, besides the weights.
+OF_WEIGHTS = [name for name in SIZES["small"] if name not in ("epochs", "rates", "seeds")]
 OF_RUNS = ("batch_size", "epochs", "limit", "threads", "device", "gpu")
 POOLINGS = {"default": "mean_max", "paper": "cls"}
 TOKENS = {"default": "word", "paper": "bpe"}
@@ -138,11 +139,13 @@ def shape(settings: dict[str, Any], texts: list[str]) -> dict[str, Any]:
         "pooling": POOLINGS[architecture],
         "mixer": "fourier" if hybrid else settings["model"],
         "attention_layers": max(1, settings["depth"] // 6) if hybrid else 0,
-        "dropout": DROPOUT,
-        "device": settings["device"],
-        "batch_size": settings["batch_size"],
         **{name: settings[name] for name in ("architecture", "depth", "width", "max_length")},
     }
+
+
+def training(settings: dict[str, Any]) -> dict[str, Any]:
+    """Give the parameters that pretraining and fine-tuning share."""
+    return {"dropout": DROPOUT, **{name: settings[name] for name in ("batch_size", "device")}}
 
 
 def weights(data: Path, work: Path, settings: dict[str, Any]) -> Path:
@@ -165,6 +168,7 @@ def weights(data: Path, work: Path, settings: dict[str, Any]) -> Path:
         checkpoint_minutes=1,
         resume=True,
         **shape(settings, texts),
+        **training(settings),
     ).fit(texts)
     if pretrainer.n_steps_ < settings["steps"]:  # Ctrl-C ends a fit as if it were complete
         raise KeyboardInterrupt
@@ -208,16 +212,14 @@ def fine_tuning(data: Path, work: Path, settings: dict[str, Any]) -> dict[str, f
     elif begun_from == "none":
         given = shape(settings, corpus(data, settings))
     documents, targets, others, expected = split(data, task, settings["seed"], settings["limit"])
-    parameters = {
-        "n_encoders": 1,
-        "dropout": DROPOUT,
-        "learning_rate": settings["rate"],
-        "batch_size": settings["batch_size"],
-        "max_epochs": settings["epochs"] or "auto",
-        "random_state": settings["seed"],
-        "device": settings["device"],
-    }
-    model = (FNetRegressor if task == "stsb" else FNetClassifier)(**parameters | given)
+    model = (FNetRegressor if task == "stsb" else FNetClassifier)(
+        n_encoders=1,
+        learning_rate=settings["rate"],
+        max_epochs=settings["epochs"] or "auto",
+        random_state=settings["seed"],
+        **training(settings),
+        **given,
+    )
     begin = time.perf_counter()
     model.fit(documents, targets)
     seconds = time.perf_counter() - begin
@@ -302,12 +304,13 @@ Scores = dict[str, list[list[float]]]  # of a label: of each task, in percent, o
 
 def collect(args: Namespace, rows: Rows) -> tuple[Scores, list[list[str]]]:
     """Give the scores of all models measured on these tasks, and the learning rates chosen."""
-    keys = {(row["model"], row["start"]) for row in rows.rows}
+    keys = dict.fromkeys((row["model"], row["start"]) for row in rows.rows)
+    order = [*MODELS, ""]
     scores: Scores = {}
     chosen = []
-    for model, begun_from in sorted(keys, key=lambda key: ([*MODELS, ""].index(key[0]), key[1])):
-        label = MODELS[model].label if model else f"{begun_from}, its own shape"
-        label += ", from nothing" if begun_from == "none" else ""
+    for model, begun_from in sorted(keys, key=lambda key: (order.index(key[0]), key[1] == "none")):
+        label = MODELS[model].label if model else "/".join(Path(begun_from).parts[-2:])
+        label += {"pretrained": "", "none": ", from nothing"}.get(begun_from, ", its own shape")
         settings = settings_of(args, model, begun_from)
         found = [best(rows.matching({"task": t, **settings}), args.seeds) for t in args.tasks]
         if all(found):
@@ -361,9 +364,10 @@ def pretraining_table(args: Namespace, rows: Rows) -> str:
             found[name] = row | {"minutes": minutes}
     speed = found["attention"]["steps_per_second"] if "attention" in found else nan
     body = [
-        [MODELS[name].label, f"{row['masked']:.3f}", f"{row['order']:.3f}"]
-        + [f"{row['steps_per_second']:.2f}", shown(row["steps_per_second"] / speed, 2)]
-        + [f"{row['fit_seconds'] / 60:.1f}", f"{row['minutes']:.1f}"]
+        [MODELS[name].label]
+        + [shown(row[key], 3) for key in ("masked", "order")]
+        + [shown(row["steps_per_second"], 2), shown(row["steps_per_second"] / speed, 2)]
+        + [shown(minutes, 1) for minutes in (row["fit_seconds"] / 60, row["minutes"])]
         + [shown(value, 2) for value in MODELS[name][2:]]
         for name, row in found.items()
     ]
@@ -404,20 +408,19 @@ def report(args: Namespace, name: str, rows: Rows) -> None:
 
 
 def plot(tasks: list[str], scores: Scores, published: Scores, path: Path) -> None:
-    made, (left, right) = figure(2, 1.5 + 0.4 * max(len(tasks), len(scores)))
+    made, (left, right) = figure(2, 2 + 0.4 * max(len(tasks), len(scores)))
     for marker, (label, of_tasks) in zip(cycle("os^v*Dxd"), scores.items(), strict=False):
         left.plot([mean(v) for v in of_tasks], tasks, marker, label=label, alpha=0.8)
     left.set(xlabel="score")
     left.invert_yaxis()
-    left.legend(fontsize=7)
     for name, of, marker in (("here", scores, "o"), ("in the paper, Base", published, "D")):
         there = [label for label in scores if label in of]
         shares = [mean_and_share(label, of)[1] for label in there]
         right.plot(shares, there, marker, label=name, alpha=0.8)
     right.set(xlabel="mean over the tasks, % of BERT's")
     right.invert_yaxis()
-    right.margins(y=0.15)
     right.legend(fontsize=7)
+    made.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4)
     made.savefig(path, dpi=150)
 
 
