@@ -25,13 +25,11 @@ from common import (
     add_data_options,
     add_jobs,
     figure,
-    in_own_process,
     load,
     make_parser,
     mean_sd,
     names_of,
     notes,
-    side_by_side,
     start,
     table,
     write_report,
@@ -108,7 +106,7 @@ def main() -> None:
         for name in args.sets
         for without in dict.fromkeys(["nothing", *args.without])
     ]
-    side_by_side(args.jobs, lambda s: rows.get(s, in_own_process, measure, args.data, s), wanted)
+    rows.get_all(wanted, args.jobs, measure, args.data)
     report(args, rows, common)
 
 

@@ -29,13 +29,11 @@ from common import (
     Rows,
     add_data_options,
     add_jobs,
-    in_own_process,
     load,
     make_parser,
     mean_sd,
     names_of,
     notes,
-    side_by_side,
     start,
     table,
     write_report,
@@ -108,9 +106,7 @@ def main() -> None:
         for name in args.sets
         for way in WAYS
     ]
-    measured = side_by_side(
-        args.jobs, lambda s: rows.get(s, in_own_process, measure, args.data, s), wanted
-    )
+    measured = rows.get_all(wanted, args.jobs, measure, args.data)
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in measured:
         found.setdefault((row["set"], row["way"]), []).append(row)

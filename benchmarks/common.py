@@ -146,12 +146,6 @@ def in_own_process(function: Callable[..., Any], *args: Any) -> Any:
         return pool.submit(function, *args).result()
 
 
-def side_by_side(n_jobs: int, function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
-    """Call a function with each item, `n_jobs` at once; give what it gave in their order."""
-    with ThreadPoolExecutor(n_jobs) as pool:
-        return list(pool.map(function, items))
-
-
 class Rows:
     """The measured rows of a CSV file; a row is found by its settings, or measured and kept.
 
@@ -181,6 +175,20 @@ class Rows:
             self._write()
         print(" ".join(f"{k}={v}" for k, v in row.items() if k != "machine"), flush=True)
         return row
+
+    def get_all(
+        self,
+        wanted: Iterable[dict[str, Any]],
+        n_jobs: int,
+        measure: Callable[[Path, dict[str, Any]], dict[str, Any]],
+        data: Path,
+    ) -> list[dict[str, Any]]:
+        """Give the rows with each of these settings, `n_jobs` measured at once.
+
+        Each by ``measure(data, settings)`` in a process of its own.
+        """
+        with ThreadPoolExecutor(n_jobs) as pool:
+            return list(pool.map(lambda s: self.get(s, in_own_process, measure, data, s), wanted))
 
     def matching(self, settings: dict[str, Any]) -> list[dict[str, Any]]:
         """Give the rows of this machine with these settings, whatever their others are."""

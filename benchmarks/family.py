@@ -30,13 +30,11 @@ from common import (
     add_data_options,
     add_jobs,
     figure,
-    in_own_process,
     load,
     make_parser,
     mean_sd,
     names_of,
     notes,
-    side_by_side,
     start,
     table,
     write_report,
@@ -145,7 +143,7 @@ def main() -> None:
         for name in args.sets
         for model in args.models
     ]
-    side_by_side(args.jobs, lambda s: rows.get(s, in_own_process, measure, args.data, s), wanted)
+    rows.get_all(wanted, args.jobs, measure, args.data)
     report(args, rows, common)
 
 

@@ -22,22 +22,21 @@ from statistics import mean
 from typing import Any
 
 import numpy as np
-from accuracy import MODELS, SETS
+from accuracy import SETS
 from common import (
     Rows,
     add_data_folder,
     add_jobs,
     figure,
-    in_own_process,
     load,
     make_parser,
     mean_sd,
     names_of,
-    side_by_side,
     start,
     table,
     write_report,
 )
+from peers import MODELS
 
 SIZES = (5, 10, 20, 50)
 OF_ACCURACY = ("fnet", "lr", "svc", "chars", "fasttext2")
@@ -77,20 +76,21 @@ def main() -> None:
     add_jobs(parser)
     args = start(parser)
     rows = Rows(args.results / "few.csv", again=args.again)
+    common = {"threads": args.threads, "jobs": args.jobs}
     wanted = [
-        {"set": name, "per_class": size, "model": model, "seed": seed, "threads": args.threads}
+        {"set": name, "per_class": size, "model": model, "seed": seed, **common}
         for seed in range(args.seeds)
         for name in args.sets
         for size in SIZES
         for model in args.models
     ]
-    side_by_side(args.jobs, lambda s: rows.get(s, in_own_process, measure, args.data, s), wanted)
-    report(args, rows)
+    rows.get_all(wanted, args.jobs, measure, args.data)
+    report(args, rows, common)
 
 
-def report(args: Any, rows: Rows) -> None:
+def report(args: Any, rows: Rows, common: dict[str, Any]) -> None:
     def values(name: str, size: int, model: str) -> list[float]:
-        of = {"set": name, "per_class": size, "model": model, "threads": args.threads}
+        of = {"set": name, "per_class": size, "model": model, **common}
         return [row["accuracy"] for row in rows.matching(of) if row["seed"] < args.seeds]
 
     lines = [
@@ -104,7 +104,8 @@ def report(args: Any, rows: Rows) -> None:
         "Few documents",
         rows.machine,
         f"Accuracy on {N_SCORED:,} held-out documents, or all there are, mean ± standard deviation "
-        f"over {args.seeds} draw(s); {args.threads} threads.",
+        f"over {args.seeds} draw(s); {args.jobs} fit(s) at once with {args.threads} thread(s) "
+        "each.",
         table(header, lines),
     )
     made, axes = figure(len(args.sets), 3.5)

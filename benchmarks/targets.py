@@ -35,12 +35,10 @@ from common import (
     Rows,
     add_data_options,
     add_jobs,
-    in_own_process,
     make_parser,
     mean_sd,
     names_of,
     notes,
-    side_by_side,
     start,
     table,
     write_report,
@@ -198,9 +196,7 @@ def main() -> None:
         # A linear model has nothing random; bytes take long.
         if seed == 0 or (model == "skfnet" and name != "imdb_bytes")
     ]
-    measured = side_by_side(
-        args.jobs, lambda s: rows.get(s, in_own_process, measure, args.data, s), wanted
-    )
+    measured = rows.get_all(wanted, args.jobs, measure, args.data)
     lines = []
     for name in args.tasks:
         found = {

@@ -273,9 +273,6 @@ class TextEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
 
 def _bigram_buckets(vocab_size: int) -> int:
-    """Give the rows for pairs of tokens: where many share one, the frequent among them mean less.
-
-    In three-fold cross-validation on mr, accuracy by rows: 2^15 .760, 2^17 .767, 2^19 .772.
-    """
+    """Give the rows for pairs of tokens: those that share one mean the same."""
     enough = 1 << (_BUCKETS_A_WORD * vocab_size - 1).bit_length()  # a power of two
     return min(max(enough, _FEWEST_BUCKETS), _MOST_BUCKETS)

@@ -79,9 +79,12 @@ class Heads(nn.Module):
         vectors : Tensor of shape (batch, n_members or 1, width)
             One vector a member, or one for all of them.
         """
-        each = vectors.expand(-1, len(self.members), -1).unbind(dim=1)
-        outputs = [head(vector) for head, vector in zip(self.members, each, strict=True)]
+        outputs = [self.outputs_of(k, vectors) for k in range(len(self.members))]
         return torch.stack(outputs, dim=1)
+
+    def outputs_of(self, k: int, vectors: Tensor) -> Tensor:
+        """Give one member's outputs, shape (batch, n_outputs)."""
+        return self.members[k](vectors.expand(-1, len(self.members), -1)[:, k])
 
 
 def _head(member: DocumentClassifier) -> nn.Module:

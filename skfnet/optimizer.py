@@ -45,6 +45,9 @@ class TextAdam(torch.optim.Optimizer):
     ----------
     tables : list of nn.Embedding or nn.EmbeddingBag
         The modules whose weights Adagrad moves.
+    map : callable
+        Applies the step of each part, the dense layers and each table; one after the other,
+        unless somebody sets what :func:`shared_cores` gives.
     """
 
     def __init__(
@@ -58,10 +61,10 @@ class TextAdam(torch.optim.Optimizer):
         found = list(_tables(model, kinds))
         self.tables = [table for _, _, table in found]
         in_tables = {id(table.weight) for table in self.tables}
-        sparse: dict[tuple[str, float], list[nn.Parameter]] = {}
-        for kind, name, table in found:
-            rate = _RATES[kind] * rate_of(f"{name}.weight")
-            sparse.setdefault((kind, rate), []).append(table.weight)
+        of_tables = [
+            {"params": [table.weight], "rate": _RATES[kind] * rate_of(f"{name}.weight")}
+            for kind, name, table in found
+        ]
         dense: dict[tuple[float, float], list[nn.Parameter]] = {(1.0, weight_decay): []}
         for name, weight in model.named_parameters():
             if weight.requires_grad and id(weight) not in in_tables:
@@ -73,12 +76,11 @@ class TextAdam(torch.optim.Optimizer):
             {"params": weights, "weight_decay": decay, "rate": rate}
             for (rate, decay), weights in dense.items()
         ]
-        of_tables = [{"params": weights, "rate": rate} for (_, rate), weights in sparse.items()]
         self._device = next(model.parameters()).device.type
         fused = self._device in ("cpu", "cuda")
         self._parts = [torch.optim.AdamW(of_dense, lr, _BETAS, fused=fused)]
-        if of_tables:
-            self._parts.append(torch.optim.Adagrad(of_tables, lr))
+        self._parts += [torch.optim.Adagrad([group], lr) for group in of_tables]
+        self.map = map
         super().__init__([group for part in self._parts for group in part.param_groups], {})
         self.set_rate(lr)
 
@@ -111,8 +113,7 @@ class TextAdam(torch.optim.Optimizer):
                 loss = closure()
         # Said explicitly, or torch warns at Adagrad's first sparse step.
         with torch.sparse.check_sparse_tensor_invariants(enable=False):
-            for part in self._parts:
-                part.step()
+            list(self.map(lambda part: part.step(), self._parts))
         return loss
 
     def state_dict(self) -> dict[str, Any]:

@@ -167,19 +167,21 @@ def check_agrees(model: Any, theirs: Mapping[str, Any], tokenizer: TextTokenizer
         If one is neither its default nor what the pretrained encoder has; it is named.
     """
     defaults = signature(type(model).__init__).parameters
+    # A pretrainer to be fitted says it by the same name, a fitted one by what comes of it.
+    architecture = theirs.get(
+        "architecture", "paper" if theirs.get("norm") == "post" else "default"
+    )
     for name in _GIVEN:
         ours, value = getattr(model, name), theirs[name]
         if name == "feedforward_width" and value is None:
-            value = 4 * theirs["width"]
+            value = (4 if architecture == "paper" else 2) * theirs["width"]
         if ours not in (defaults[name].default, value):
             raise ValueError(
                 f"{name}={ours!r}, but the pretrained encoder has {name}={value!r}, which "
                 f"{type(model).__name__} takes over. Leave {name} out, or pretrain with "
                 f"{name}={ours!r}."
             )
-    # A pretrainer to be fitted says it by the same name, a fitted one by what comes of it.
-    paper = theirs.get("architecture", "paper" if theirs.get("norm") == "post" else "default")
-    if model.architecture == "paper" != paper:
+    if model.architecture == "paper" != architecture:
         raise ValueError(
             f"architecture='paper', but the pretrained encoder has another, which "
             f"{type(model).__name__} takes over. Leave architecture out, or pretrain with "

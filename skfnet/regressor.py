@@ -44,7 +44,8 @@ class FNetRegressor(RegressorMixin, SupervisedEstimator):
     width : int, default=64
         Size of each encoder's hidden states.
     feedforward_width : int or None, default=None
-        Inner size of the feed-forward layers; None is ``4 * width``.
+        Inner size of the feed-forward layers; None is ``2 * width``, and ``4 * width`` with
+        ``architecture="paper"``.
     architecture : {"default", "paper"}, default="default"
         What the blocks are like. "default" is what trains well on small corpora, "paper" is the
         published FNet: post-norm blocks, an unnormalised transform, no vectors for pairs and

@@ -186,7 +186,8 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
             self._start(documents, learned, seed, unlabeled)
         tokens = self._tokens(documents)
         absent = self._absent(len(y), valid, goes_on, seed)
-        train_set = self._labelled(tokens, targets, weights[:, None] * ~absent, train)
+        seen = ~absent / np.mean(~absent[train], axis=0)
+        train_set = self._labelled(tokens, targets, weights[:, None] * seen, train)
         valid_set = None if valid is None else self._labelled(tokens, targets, weights, valid)
         epochs = self.max_epochs
         if epochs == "auto":
@@ -443,12 +444,16 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
     def _absent(
         self, n_documents: int, valid: np.ndarray | None, goes_on: bool, seed: int
     ) -> np.ndarray:
-        """Say which documents which encoder does not see, shape (n_documents, n_encoders)."""
+        """Say which documents serve calibration for which encoder, and are not seen by it.
+
+        Shape (n_documents, n_encoders).
+        """
         n_encoders = len(self._model.members)
-        if valid is None and not goes_on and self._objective is not NUMBERS:
+        calibrates = self._objective is not NUMBERS
+        if calibrates and valid is None and not goes_on:
             return left_out(n_documents, n_encoders, seed)
         absent = np.zeros((n_documents, n_encoders), dtype=bool)
-        if valid is not None:
+        if calibrates and valid is not None:
             absent[valid] = True
         return absent
 
@@ -457,7 +462,7 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
     ) -> None:
         """Divide the outputs so that probabilities fit the documents that were not seen."""
         rows = np.flatnonzero(absent.any(axis=1))
-        if not len(rows) or self._objective is NUMBERS:
+        if not len(rows):
             return
         outputs = run_windows(
             lambda **batch: self._model(**batch).flatten(1),

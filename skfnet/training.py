@@ -16,6 +16,7 @@ from skorch.callbacks import (
     PassthroughScoring,
 )
 from skorch.helper import predefined_split
+from skorch.utils import to_tensor
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import Dataset
@@ -29,7 +30,10 @@ from .callbacks import (
     StoppingAfterWarmup,
     StreamWarmup,
 )
+from .cores import can_share_cores, shared_cores
+from .devices import mixed_precision
 from .nets import BaseNet
+from .nn.dropout import drawing_from
 from .objectives import Objective
 from .optimizer import TextAdam
 from .windows import Windows
@@ -223,28 +227,51 @@ class TextNet(BaseNet):
         random = self.shuffling if training else None
         return Batches(dataset, self.batch_size, random)
 
-    def infer(self, x: dict[str, Tensor], **fit_params: Any) -> Tensor:
-        """Give the outputs of each encoder in float32, shape (batch, n_encoders, n_outputs)."""
-        return super().infer(x, **fit_params).float()
+    def fit_loop(self, X: LabelledWindows, y: Any = None, **kwargs: Any) -> TextNet:
+        """Train; on a CPU the encoders share out its cores.
 
-    def get_loss(
-        self, y_pred: Tensor, y_true: dict[str, Tensor], X: Any = None, training: bool = False
-    ) -> Tensor:
-        """Give the weighted mean of the rows' losses.
+        Each draws from a generator of its own, so that it does not matter which comes first.
+        """
+        n_members = len(self.module_.members)
+        seeds = torch.randint(2**62, (n_members,)).tolist()
+        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        with shared_cores(n_members if can_share_cores(self.module_) else 1) as self.map:
+            self.optimizer_.map = self.map
+            return super().fit_loop(X, y, **kwargs)
+
+    def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Tensor]:
+        """Take each encoder forward and back, by itself."""
+        self._set_training(True)
+        inputs, target = to_tensor(batch, self.device)
+        members = range(len(self.generators))
+        outputs, losses = zip(
+            *self.map(lambda k: self._learn(k, inputs, **target), members), strict=True
+        )
+        return {"loss": torch.stack(losses).sum(), "y_pred": torch.stack(outputs, dim=1)}
+
+    def _learn(
+        self, k: int, inputs: dict[str, Tensor], targets: Tensor, weights: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Give the outputs of the k-th encoder and its share of the loss, and leave gradients.
 
         Weights are divided by the number of rows, not by the batch's sum of weights: in
         expectation a row of weight 2 then counts as two rows.
         """
-        targets = y_true["targets"].to(y_pred.device)
-        if training:  # each encoder learns by itself
-            one_by_one = [
-                self.objective.loss(outputs, targets, self.label_smoothing)
-                for outputs in y_pred.unbind(dim=1)
-            ]
-            losses = torch.stack(one_by_one, dim=1)
-        else:
-            losses = self.objective.loss(y_pred.mean(dim=1), targets, 0.0)[:, None]
-        return (losses * y_true["weights"].to(y_pred.device)).mean()
+        with drawing_from(self.generators[k]), mixed_precision(self.device, self.bfloat16):
+            outputs = self.module_.outputs_of(k, **inputs).float()
+        losses = self.objective.loss(outputs, targets, self.label_smoothing)
+        n_members = len(self.generators)
+        loss = (losses * weights.expand(-1, n_members)[:, k]).mean() / n_members
+        loss.backward()
+        return outputs.detach(), loss.detach()
+
+    def get_loss(
+        self, y_pred: Tensor, y_true: dict[str, Tensor], X: Any = None, training: bool = False
+    ) -> Tensor:
+        """Give the weighted mean of the losses of held-out rows, of what the encoders agree on."""
+        target = to_tensor(y_true, y_pred.device)
+        losses = self.objective.loss(y_pred.float().mean(dim=1), target["targets"], 0.0)
+        return (losses * target["weights"][:, 0]).mean()
 
 
 def make_net(

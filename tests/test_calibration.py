@@ -158,3 +158,10 @@ def test_several_labels_are_calibrated_too(found):
     clf = small_classifier(n_encoders=4, max_epochs=20).fit(texts, y)
     assert found[0][1] > 1.2
     assert clf.predict_proba(others).mean() == pytest.approx(truth.mean(), abs=0.05)
+
+
+def test_what_is_left_out_does_not_lower_the_loss_shown():
+    texts, topics = generated_reviews(600)
+    clf = small_classifier(n_encoders=2, max_epochs=1, learning_rate=1e-12, label_smoothing=0.0)
+    clf.fit(texts, topics)  # has learned nothing: all classes are equally likely
+    assert clf.history_[0]["train_loss"] == pytest.approx(np.log(len(set(topics))), rel=0.02)

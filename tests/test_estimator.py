@@ -10,7 +10,7 @@ from samples import small_classifier
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import Pipeline
 
-from skfnet import TextTokenizer
+from skfnet import FNetClassifier, TextTokenizer
 
 QUESTIONS = [
     (f"is the {noun} {colour}?", f"yes, {other} it is")
@@ -79,3 +79,15 @@ def test_sequences_of_ids_are_learned_as_they_are():
     twin = pickle.loads(pickle.dumps(clf))
     np.testing.assert_array_equal(twin.predict_proba(rows), clf.predict_proba(rows))
     assert cross_val_score(clf, rows, labels, cv=2).shape == (2,)
+
+
+@pytest.mark.parametrize(
+    ("largest_id", "expected"),
+    [(30, 2**15), (1023, 2**15), (1024, 2**16), (4095, 2**17), (30_000, 2**18)],
+)
+def test_the_rows_for_pairs_grow_with_the_vocabulary(largest_id, expected):
+    clf = FNetClassifier(
+        tokenizer="precomputed", depth=0, width=2, n_encoders=1, max_epochs=1, device="cpu"
+    )
+    clf.fit([[0, largest_id], [1, 2]], [0, 1])
+    assert clf.encoder_.config.bigram_buckets == expected

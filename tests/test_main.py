@@ -167,7 +167,7 @@ def test_an_interrupted_training_leaves_the_old_file(tmp_path, table, monkeypatc
 
     out = tmp_path / "m.joblib"
     out.write_bytes(b"an older model")
-    monkeypatch.setattr("skfnet.training.TextNet.get_loss", interrupted)
+    monkeypatch.setattr("skfnet.training.TextNet.train_step_single", interrupted)
     assert main(["train", table, "--model", str(out), *TINY]) == 130
     assert out.read_bytes() == b"an older model"
 

@@ -363,12 +363,15 @@ def test_a_conflicting_parameter_is_named(name, value, pretrainer, folder):
 
 
 def test_what_agrees_is_no_conflict(pretrainer):
-    agreeing = dict(depth=2, width=16, max_length=64, feedforward_width=64, mixer="fourier")
+    agreeing = dict(depth=2, width=16, max_length=64, feedforward_width=32, mixer="fourier")
     clf = classifier(FrozenEstimator(pretrainer), max_epochs=1, **agreeing)
     assert clf.fit(TEXTS, TOPICS).encoder_.config.width == 16
     deep = small_pretrainer(depth=4, attention_layers=3, max_steps=1)
     clf = classifier(deep, attention_layers=3, max_epochs=1).fit(TEXTS, TOPICS)
     assert clf.encoder_.config.depth == 4
+    paper = small_pretrainer(architecture="paper", max_steps=1)
+    clf = classifier(paper, feedforward_width=64, max_epochs=1).fit(TEXTS, TOPICS)
+    assert clf.encoder_.config.feedforward_size == 64
 
 
 def test_a_tokenizer_beside_a_pretrained_one_is_refused(pretrainer):

@@ -31,7 +31,7 @@ class EncoderConfig:
     depth : int, default=2
         Number of blocks.
     feedforward_width : int, optional
-        Inner size of the feed-forward layers; ``4 * width`` when None.
+        Inner size of the feed-forward layers; ``2 * width`` when None, in :meth:`base` four times.
     max_length : int, default=512
         Longest row, in tokens; the size of the position table.
     n_types : int, default=4
@@ -95,7 +95,7 @@ class EncoderConfig:
     --------
     >>> from skfnet.nn import EncoderConfig
     >>> EncoderConfig(vocab_size=8000, width=256).feedforward_size
-    1024
+    512
     """
 
     vocab_size: int
@@ -152,7 +152,7 @@ class EncoderConfig:
     @property
     def feedforward_size(self) -> int:
         """Inner size of the feed-forward layers, the default resolved."""
-        return 4 * self.width if self.feedforward_width is None else self.feedforward_width
+        return 2 * self.width if self.feedforward_width is None else self.feedforward_width
 
     @property
     def n_heads(self) -> int:
@@ -200,7 +200,7 @@ class EncoderConfig:
             "vocab_size": 32000,
             "width": 768,
             "depth": 12,
-            "feedforward_width": None,
+            "feedforward_width": 4 * changes.get("width", 768),
             "max_length": 512,
             "n_types": 4,
             "shared_types": False,
@@ -212,7 +212,9 @@ class EncoderConfig:
             "embedding_norm": True,
             "embedding_projection": True,
         }
-        return cls(**(fields | changes))
+        # None, as the estimators give it, is the default here, too.
+        given = {name: value for name, value in changes.items() if value is not None}
+        return cls(**(fields | given))
 
     @classmethod
     def large(cls, **changes: Any) -> EncoderConfig:

@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["Dropout"]
+__all__ = ["Dropout", "drawing_from"]
 
 _LEVELS = 1 << 16
+_generator: ContextVar[torch.Generator | None] = ContextVar("generator", default=None)
+
+
+@contextmanager
+def drawing_from(generator: torch.Generator | None) -> Iterator[None]:
+    """Let :class:`Dropout` draw from a generator inside, in this thread; None is torch's own.
+
+    Threads that draw from one generator get numbers by who comes first.
+    """
+    token = _generator.set(generator)
+    try:
+        yield
+    finally:
+        _generator.reset(token)
 
 
 class Dropout(nn.Module):
@@ -36,7 +54,8 @@ class Dropout(nn.Module):
             return x
         if x.device.type != "cpu":
             return F.dropout(x, self.probability)
-        words = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+        words = torch.empty(-(-x.numel() // 4), dtype=torch.int64)
+        words.random_(-(2**63), None, generator=_generator.get())
         bits = words.view(torch.int16)[: x.numel()].view(x.shape)  # uniform, -32,768 to 32,767
         kept = (bits >= threshold - _LEVELS // 2).to(x.dtype)
         return x * kept.mul_(_LEVELS / (_LEVELS - threshold))

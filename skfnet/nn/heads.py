@@ -200,7 +200,11 @@ class Ensemble(nn.Module):
 
     def forward(self, **batch: Tensor) -> Tensor:
         """Give each member's outputs, shape (batch, n_members, n_classes)."""
-        return torch.stack([member(**batch) for member in self.members], dim=1)
+        return torch.stack([self.outputs_of(k, **batch) for k in range(len(self.members))], dim=1)
+
+    def outputs_of(self, k: int, **batch: Tensor) -> Tensor:
+        """Give one member's outputs, shape (batch, n_classes)."""
+        return self.members[k](**batch)
 
     def predict(self, **batch: Tensor) -> Tensor:
         """Give the mean of the members' outputs, shape (batch, n_classes)."""

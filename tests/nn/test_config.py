@@ -48,8 +48,13 @@ def test_it_cannot_be_changed_behind_an_encoder():
         EncoderConfig(vocab_size=10).width = 3
 
 
-def test_feedforward_layers_are_four_times_as_wide_unless_told():
-    assert EncoderConfig(vocab_size=10, width=24).feedforward_size == 96
+def test_feedforward_layers_are_twice_as_wide_and_as_published_four_times_unless_told():
+    assert EncoderConfig(vocab_size=10, width=24).feedforward_size == 48
+    assert EncoderConfig.base(width=24).feedforward_size == 96
+    assert EncoderConfig.base(width=24, feedforward_width=None).feedforward_size == 96
+    assert EncoderConfig.base(width=24, feedforward_width=9).feedforward_size == 9
+    assert EncoderConfig.base().feedforward_size == 3072
+    assert EncoderConfig.large().feedforward_size == 4096
     assert EncoderConfig(vocab_size=10, width=24, feedforward_width=7).feedforward_size == 7
     encoder = Encoder(EncoderConfig(vocab_size=10, width=24, feedforward_width=7))
     assert encoder.blocks[0].inner.weight.shape == (7, 24)
