@@ -72,10 +72,10 @@ class FNetClassifier(ClassifierMixin, SupervisedEstimator):
         Which blocks these are: the last, the first, those in the middle, or spread evenly.
     n_encoders : int or "auto", default="auto"
         Number of encoders that are trained side by side from different initial weights. The mean
-        of their outputs is the answer. "auto" is 4, and 1 for ``architecture="paper"`` and
-        published weights. With several, and 500 documents or more, each half of them leaves out a
-        sixteenth of the documents, on which the probabilities are calibrated (Guo et al.,
-        arXiv 1706.04599, section 4.2).
+        of their outputs is the answer. "auto" is 4, and 1 for ``architecture="paper"``, pretrained
+        or not, published weights among them. With several, and 500 documents or more, each half
+        of them leaves out a sixteenth of the documents, on which the probabilities are calibrated
+        (Guo et al., arXiv 1706.04599, section 4.2).
     dropout : float, default=0.2
         Share of hidden units dropped in training, after the embeddings and each feed-forward
         layer and before the output layer. 0 also keeps the pairs of neighbouring tokens, of
@@ -83,7 +83,7 @@ class FNetClassifier(ClassifierMixin, SupervisedEstimator):
     pooling : {"auto", "mean_max", "mean", "max", "cls"}, default="auto"
         How hidden states become one vector: their mean or maximum over the document, the sum of
         both, each after a LayerNorm, or the paper's dense tanh layer on the first token. "auto"
-        is "mean_max", and "cls" for ``architecture="paper"`` and published weights.
+        is "mean_max", "cls" for ``architecture="paper"``, and what a pretrained encoder had.
     padding : {"auto", "exact", "max_length"}, default="auto"
         Whether a document is read at its own length, or made `max_length` long by [PAD] tokens
         that are mixed like words, as the published weights were trained. "auto" is "exact", and
@@ -114,7 +114,8 @@ class FNetClassifier(ClassifierMixin, SupervisedEstimator):
     learning_rate : float or "auto", default="auto"
         Peak of the dense layers' rate, which rises linearly over the first tenth of the steps
         and then falls linearly to 0. Embeddings of words have 15 times this rate, those of pairs
-        and n-grams 40 times. "auto" is 4e-3, and 3e-5 for published weights.
+        and n-grams 40 times. "auto" is 4e-3, 1e-3 for what an :class:`FNetPretrainer` has
+        learned, and 3e-5 for published weights.
     weight_decay : float, default=0.01
         Decoupled weight decay of the dense layers.
     label_smoothing : float, default=0.05

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from .checkpoints import PublishedModel, check_expressible, read_huggingface, write_huggingface
 from .devices import usable_device
+from .finetuning import RATE_OF_PUBLISHED
 from .nn import Ensemble
 
 __all__ = ["HuggingFaceMixin", "write_pretraining"]
@@ -109,7 +110,7 @@ def _read(cls: type, name_or_folder: str | os.PathLike, parameters: dict[str, An
     estimator = cls(**{"pretrained": name, "dropout": found.config.dropout, **parameters})
     estimator._check_parameters()
     estimator._check_agrees(found.config, found.tokenizer)
-    if estimator._resolved(published=True) != ("cls", 1):
+    if estimator.pooling not in ("auto", "cls") or estimator.n_encoders not in ("auto", 1):
         raise ValueError(
             f"{name} holds one encoder whose first token is pooled: leave out n_encoders and "
             f"pooling, which are {estimator.n_encoders!r} and {estimator.pooling!r}."
@@ -133,7 +134,7 @@ def _read(cls: type, name_or_folder: str | os.PathLike, parameters: dict[str, An
         history_=[],
         n_iter_=0,
         _pairs=None,
-        _published=True,
+        _auto_rate=RATE_OF_PUBLISHED,
         _model=model.to(device).eval(),
         _stream=None,
     )

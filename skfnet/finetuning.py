@@ -1,4 +1,4 @@
-"""How much of a pretrained model moves: blocks that stay fixed, rates that fall, heads alone."""
+"""How much of a pretrained model moves: rates, blocks that stay fixed, heads alone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,19 @@ from torch import Tensor, nn
 
 from .nn import DocumentClassifier, Ensemble
 
-__all__ = ["Heads", "have_one_encoder", "keep_fixed", "layer_rates"]
+__all__ = [
+    "RATE",
+    "RATE_OF_PRETRAINED",
+    "RATE_OF_PUBLISHED",
+    "Heads",
+    "have_one_encoder",
+    "keep_fixed",
+    "layer_rates",
+]
+
+# What learning_rate="auto" stands for: from nothing, from an FNetPretrainer, and from published
+# weights, for which the paper searched from 1e-5 to 5e-5.
+RATE, RATE_OF_PRETRAINED, RATE_OF_PUBLISHED = 4e-3, 1e-3, 3e-5
 
 
 def keep_fixed(model: Ensemble, n_blocks: int | None) -> None:

@@ -27,12 +27,20 @@ from .documents import (
 )
 from .estimator import TextEstimator
 from .exchange import HuggingFaceMixin
-from .finetuning import Heads, have_one_encoder, keep_fixed, layer_rates
+from .finetuning import (
+    RATE,
+    RATE_OF_PRETRAINED,
+    RATE_OF_PUBLISHED,
+    Heads,
+    have_one_encoder,
+    keep_fixed,
+    layer_rates,
+)
 from .nn import EncoderConfig, Ensemble
 from .nn.heads import POOLINGS
 from .objectives import NUMBERS, Objective
 from .prediction import run_each_window, run_windows
-from .pretrained import check_agrees, check_unlabeled, find_pretrained
+from .pretrained import Pretrained, check_agrees, check_unlabeled, find_pretrained
 from .pretrainer import FNetPretrainer
 from .targets import check_weights
 from .tokenizer import TextTokenizer
@@ -44,10 +52,6 @@ from .training import (
     history_rows,
     make_net,
 )
-
-# What "auto" stands for: in general, and for the paper's architecture and published weights.
-_AUTO: dict[str, tuple[Any, Any]] = {"n_encoders": (4, 1), "pooling": ("mean_max", "cls")}
-_RATE, _RATE_OF_PUBLISHED = 4e-3, 3e-5  # the paper's search: 1e-5 to 5e-5
 
 
 class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
@@ -285,8 +289,11 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
             pretrained = find_pretrained(self, documents, unlabeled, seed)
             tokenizer, config = pretrained.tokenizer, pretrained.config_with(self._chosen())
             check_room(config.max_length, documents, tokenizer)
-        published = pretrained is not None and pretrained.published
-        pooling, n_encoders = self._resolved(published)
+        auto = self._auto(pretrained)
+        pooling, n_encoders = (
+            auto[name] if getattr(self, name) == "auto" else getattr(self, name)
+            for name in ("pooling", "n_encoders")
+        )
         self._check_freeze(config, pretrained, pooling)
         with seeded(seed, device):
             model = Ensemble(config, self._count_outputs(learned), pooling, n_encoders)
@@ -298,28 +305,31 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
         self.history_ = []
         self.n_iter_ = 0
         self._pairs = in_pairs(documents)
-        self._published = published
+        self._auto_rate = auto["learning_rate"]
         self._model = model.to(device).eval()
         self._stream = None
 
     def _check_agrees(self, config: EncoderConfig, tokenizer: TextTokenizer | None) -> None:
         check_agrees(self, config.to_dict(), tokenizer)
 
-    def _resolved(self, published: bool) -> tuple[str, int]:
-        """Give pooling and number of encoders, "auto" resolved."""
-        paper = published or self.architecture == "paper"
-        pooling, n_encoders = (
-            _AUTO[name][paper] if getattr(self, name) == "auto" else getattr(self, name)
-            for name in ("pooling", "n_encoders")
-        )
-        return pooling, n_encoders
+    def _auto(self, pretrained: Pretrained | None) -> dict[str, Any]:
+        """Say what "auto" stands for, by parameter."""
+        if pretrained is None:
+            paper, pooling, rate = self.architecture == "paper", None, RATE
+        else:
+            paper = pretrained.config.norm == "post"
+            pooling = None if pretrained.pooling == "none" else pretrained.pooling
+            rate = RATE_OF_PUBLISHED if pretrained.published else RATE_OF_PRETRAINED
+        return {
+            "pooling": pooling or ("cls" if paper else "mean_max"),
+            "n_encoders": 1 if paper else 4,
+            "learning_rate": rate,
+        }
 
     @property
     def _rate(self) -> float:
         """The learning rate, "auto" resolved."""
-        if self.learning_rate == "auto":
-            return _RATE_OF_PUBLISHED if self._published else _RATE
-        return self.learning_rate
+        return self._auto_rate if self.learning_rate == "auto" else self.learning_rate
 
     def _check_freeze(
         self, config: EncoderConfig, pretrained: Any = None, pooling: str | None = None

@@ -11,6 +11,7 @@ from samples import generated_reviews, small_classifier, small_pretrainer
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
+from skorch.callbacks import Callback
 from torch.nn import functional as F
 
 from skfnet import FNetClassifier, FNetPretrainer, FNetRegressor, TextTokenizer
@@ -39,6 +40,17 @@ def folder(pretrainer, tmp_path_factory):
 
 def classifier(pretrained, **changes):
     return small_classifier(**(SIZES | {"pretrained": pretrained} | changes))
+
+
+class RateLogger(Callback):
+    """Notes the rate of the dense layers at each step."""
+
+    def __init__(self, rates):
+        self.rates = rates
+
+    def on_batch_end(self, net, training=False, **kwargs):
+        if training:
+            self.rates.append(net.optimizer_.param_groups[0]["lr"])
 
 
 def weights_of(module):
@@ -92,6 +104,26 @@ def test_pooling_weights_come_along_where_the_pooling_is_the_same():
         pretrainer.encoder_.embeddings.words.weight.detach(),
         atol=1e-8,
     )
+
+
+@pytest.mark.parametrize(
+    ("how", "pooling", "n_encoders"),
+    [
+        (dict(pooling="max"), "max", 4),
+        (dict(architecture="paper", pooling="mean"), "mean", 1),
+        (dict(architecture="paper", pooling="cls"), "cls", 1),
+    ],
+)
+def test_auto_is_the_pooling_that_was_pretrained_and_a_lower_rate(how, pooling, n_encoders):
+    rates = []
+    watch = RateLogger(rates)
+    auto = dict(n_encoders="auto", pooling="auto", learning_rate="auto", callbacks=[watch])
+    clf = classifier(small_pretrainer(max_steps=2, **how), max_epochs=20, **auto)
+    clf.fit(TEXTS, TOPICS)
+    assert [member.pooling_name for member in clf._model.members] == [pooling] * n_encoders
+    assert max(rates) == pytest.approx(1e-3, rel=0.1)
+    clf.set_params(pretrained=None, depth=1, max_epochs=20).fit(TEXTS, TOPICS)
+    assert max(rates) == pytest.approx(4e-3, rel=0.1)
 
 
 def test_an_unfitted_pretrainer_is_cloned_and_fitted_on_the_texts():
