@@ -127,14 +127,15 @@ def measure_all(args: Namespace, rows: Rows, fixed: dict[str, Any]) -> None:
 Results = dict[str, dict[str, list[dict[str, Any]]]]
 
 
-def collect(rows: Rows, fixed: dict[str, Any], params: str) -> Results:
+def collect(rows: Rows, fixed: dict[str, Any], args: Namespace) -> Results:
     """Give the rows of each set and model, those of earlier runs included."""
     results: Results = {}
     for name in SETS:
         of_set = {}
         for model in MODELS:
-            of = {"set": name, "model": model, "params": params if model in OURS else "{}"}
-            of_set[model] = rows.matching({**of, **fixed})
+            of = {"set": name, "model": model, "params": args.params if model in OURS else "{}"}
+            found = rows.matching({**of, **fixed})
+            of_set[model] = [row for row in found if row["seed"] < args.seeds]
         if any(of_set.values()):
             results[name] = of_set
     return results
@@ -238,7 +239,7 @@ def main() -> None:
     }
     rows = Rows(args.results / f"{name}.csv", again=args.again)
     measure_all(args, rows, fixed)
-    results = collect(rows, fixed, args.params)
+    results = collect(rows, fixed, args)
     scored = "15 % of the training file" if args.validation else "the official test file"
     likely = [model for model in MODELS if model not in ("svc", "chars")]
     write_report(

@@ -24,12 +24,14 @@ _SHARE = 1 / 16  # of the documents, for each half of the ensemble
 _LOG_SPREAD = 0.5  # how far the logarithm of a temperature is from 0 in general
 
 
-def left_out(n_documents: int, n_members: int, seed: int) -> np.ndarray:
+def left_out(targets: np.ndarray, n_members: int, seed: int) -> np.ndarray:
     """Draw which documents which members of an ensemble do not see.
 
     Parameters
     ----------
-    n_documents, n_members : int
+    targets : ndarray of int of shape (n_documents,), or of 0 and 1, (n_documents, n_labels)
+        The number of each document's class, or which labels it has.
+    n_members : int
         How many there are.
     seed : int
         Decides the documents.
@@ -38,16 +40,25 @@ def left_out(n_documents: int, n_members: int, seed: int) -> np.ndarray:
     -------
     ndarray of bool, shape (n_documents, n_members)
         A sixteenth of the documents is left out by the first half of the members, another
-        sixteenth by the second; none is of fewer than 500 documents, or by a single member.
+        sixteenth by the second; none of a class, or with a label, of fewer than 16 documents;
+        and none of fewer than 500 documents, or by a single member.
     """
-    absent = np.zeros((n_documents, n_members), dtype=bool)
-    if n_members == 1 or n_documents < _FEWEST_DOCUMENTS:
+    absent = np.zeros((len(targets), n_members), dtype=bool)
+    if n_members == 1 or len(targets) < _FEWEST_DOCUMENTS:
         return absent
-    order = np.random.default_rng([seed, 1]).permutation(n_documents)  # not that of the batches
-    n = int(n_documents * _SHARE)
+    order = np.random.default_rng([seed, 1]).permutation(len(targets))  # not that of the batches
+    order = order[~_are_rare(targets)[order]]
+    n = int(len(order) * _SHARE)
     absent[order[:n], : n_members // 2] = True
     absent[order[n : 2 * n], n_members // 2 :] = True
     return absent
+
+
+def _are_rare(targets: np.ndarray) -> np.ndarray:
+    """Say which documents are among so few of their kind that a share of them is less than one."""
+    if targets.ndim == 1:
+        return np.bincount(targets)[targets] * _SHARE < 1
+    return (targets.astype(bool) & (targets.sum(axis=0) * _SHARE < 1)).any(axis=1)
 
 
 def mean_of_left_out(outputs: np.ndarray, absent: np.ndarray) -> np.ndarray:
@@ -97,9 +108,10 @@ def temperature(
     section 4.2.
     """
     logits, expected = torch.from_numpy(outputs).double(), torch.from_numpy(targets)
+    n_answers = 1 if targets.ndim == 1 else targets.shape[1]  # the loss is their mean
 
     def loss(log: float) -> float:
         of_each = objective.loss(logits / exp(log), expected, 0.0).numpy()
-        return float(of_each @ weights) + (log / _LOG_SPREAD) ** 2 / 2
+        return n_answers * float(of_each @ weights) + (log / _LOG_SPREAD) ** 2 / 2
 
     return exp(minimize_scalar(loss, bounds=(-2.0, 3.0), method="bounded").x)

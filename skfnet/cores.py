@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from threading import Barrier, Lock
 from typing import Any
 
 import torch
 from torch import nn
 
+from .nn import Encoder
+
 __all__ = ["can_share_cores", "shared_cores"]
+
+_starting = Lock()
 
 
 @contextmanager
@@ -35,19 +40,31 @@ def shared_cores(n_parts: int) -> Iterator[Callable[..., list[Any]]]:
     if n_threads < 2:
         yield lambda function, *parts: list(map(function, *parts))
         return
-    share = (n_cores // n_threads,)
-    try:
-        with ThreadPoolExecutor(n_threads, "cores", torch.set_num_threads, share) as pool:
-            yield lambda function, *parts: list(pool.map(function, *parts))
-    finally:
-        # A thread sets its own number, and that of threads yet to come.
-        torch.set_num_threads(n_cores)
+    all_here = Barrier(n_threads)
+
+    def take_share(_: int) -> None:
+        torch.get_num_threads()  # a thread's first use of torch would put its number back
+        torch.set_num_threads(n_cores // n_threads)
+        all_here.wait()  # or one thread could take all of these calls
+
+    with ThreadPoolExecutor(n_threads, "cores") as pool:
+        with _starting:
+            list(pool.map(take_share, range(n_threads)))
+            # Each has set its own number, and that of threads yet to come, of anybody's.
+            torch.set_num_threads(n_cores)
+        yield lambda function, *parts: list(pool.map(function, *parts))
 
 
 def can_share_cores(model: nn.Module) -> bool:
     """Say whether a model's members may run side by side: on a CPU, all its layers known.
 
-    A mixer from elsewhere may draw random numbers, which then would go by who comes first.
+    A mixer from elsewhere may draw random numbers, which then would go by who comes first, or
+    share weights between the members.
     """
-    known = (type(module).__module__.partition(".")[0] for module in model.modules())
-    return next(model.parameters()).device.type == "cpu" and set(known) <= {"skfnet", "torch"}
+    if next(model.parameters()).device.type != "cpu":
+        return False
+    return all(
+        type(module).__module__.partition(".")[0] in ("skfnet", "torch")
+        and not (isinstance(module, Encoder) and callable(module.config.mixer))
+        for module in model.modules()
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ __all__ = [
     "usable_device",
     "use_bfloat16",
 ]
+
+_drawing = RLock()  # a fit may pretrain first
 
 
 def draw_seed(random_state: Any) -> int:
@@ -85,8 +88,11 @@ def reseed(seed: int, device: torch.device) -> None:
 
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Let `seed` decide torch's random numbers inside; outside they go on as if untouched."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    """Let `seed` decide torch's random numbers inside; outside they go on as if untouched.
+
+    There is one generator for all threads: another that comes here waits.
+    """
+    with _drawing, torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         state = torch.mps.get_rng_state() if device.type == "mps" else None
         reseed(seed, device)
         try:

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from .checkpoints import PublishedModel, check_expressible, read_huggingface, write_huggingface
-from .devices import usable_device
+from .devices import seeded, usable_device
 from .finetuning import RATE_OF_PUBLISHED
 from .nn import Ensemble
 
@@ -120,7 +120,7 @@ def _read(cls: type, name_or_folder: str | os.PathLike, parameters: dict[str, An
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
     device = usable_device(estimator.device)
-    with torch.random.fork_rng(devices=[]):  # the initial weights are overwritten
+    with seeded(0, torch.device("cpu")):  # the initial weights are overwritten
         config = replace(found.config, **estimator._chosen())
         model = Ensemble(config, len(order), "cls", n_members=1)
     member = model.members[0]
@@ -134,6 +134,7 @@ def _read(cls: type, name_or_folder: str | os.PathLike, parameters: dict[str, An
         history_=[],
         n_iter_=0,
         _pairs=None,
+        _temperature=1.0,
         _auto_rate=RATE_OF_PUBLISHED,
         _model=model.to(device).eval(),
         _stream=None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,13 @@ from .persistence import (
 )
 from .tokenizer import TextTokenizer
 
-__all__ = ["holds_pretrainer", "read_encoder", "read_pretrainer", "write_pretrainer"]
+__all__ = [
+    "holds_pretrainer",
+    "read_encoder",
+    "read_pretrainer",
+    "trained_pooling",
+    "write_pretrainer",
+]
 
 _KIND = "a pretrained encoder, as FNetPretrainer.save writes it"
 # Parameters that are of a machine or a moment, and those that hold more than data.
@@ -92,6 +99,7 @@ def read_encoder(
     tokenizer : TextTokenizer or None
     config : EncoderConfig
     pooling : str
+        As :func:`trained_pooling` gives it.
     weights : dict of Tensor
         Of a :class:`~skfnet.nn.DocumentClassifier`: views of the file, which is mapped into
         memory.
@@ -104,7 +112,13 @@ def read_encoder(
     state, weights = read_tensors(_file(folder), _KIND, "document.")
     shape = state["shape"]
     config = EncoderConfig(**shape["encoder"])
-    return unpack_tokenizer(state["tokenizer"]), config, shape["pooling"], weights
+    pooling = trained_pooling(shape["pooling"], state["parameters"]["objectives"])
+    return unpack_tokenizer(state["tokenizer"]), config, pooling, weights
+
+
+def trained_pooling(pooling: str, objectives: Collection[str]) -> str:
+    """Give a pretrainer's pooling, "none" where it has weights that no objective has trained."""
+    return "none" if pooling == "cls" and "segment_order" not in objectives else pooling
 
 
 def _file(folder: str | os.PathLike) -> Path:

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from .devices import seeded
 from .nn import EncoderConfig, Ensemble, PretrainingModel
 from .tokenizer import TextTokenizer
 
@@ -74,7 +75,7 @@ def model_of(shape: dict[str, Any], weights: dict[str, Tensor]) -> Ensemble | Pr
     """Rebuild a model of which :func:`shape_of` gave the shape, on the CPU."""
     parts = dict(shape)
     build = Ensemble if "n_members" in parts else PretrainingModel
-    with torch.random.fork_rng(devices=[]):  # the initial weights are overwritten
+    with seeded(0, torch.device("cpu")):  # the initial weights are overwritten
         model = build(EncoderConfig(**parts.pop("encoder")), **parts)
     model.load_state_dict(weights)
     return model.eval()

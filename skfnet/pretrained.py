@@ -16,7 +16,7 @@ from torch import Tensor
 from .batches import TokenArray
 from .checkpoints import PublishedModel, read_huggingface
 from .documents import Documents, check_input, in_pairs
-from .folders import holds_pretrainer, read_encoder
+from .folders import holds_pretrainer, read_encoder, trained_pooling
 from .nn import EncoderConfig, Ensemble
 from .pretrainer import FNetPretrainer
 from .tokenizer import TextTokenizer
@@ -41,7 +41,7 @@ class Pretrained:
     config : EncoderConfig
         Its shape.
     pooling : str
-        How it was pooled.
+        How it was pooled; "none" where it was not, or by what was not trained.
     weights : dict of Tensor
         Of a :class:`~skfnet.nn.DocumentClassifier`, whose output layer is not used.
     origin : str
@@ -218,7 +218,7 @@ def _of(pretrainer: FNetPretrainer) -> Pretrained:
     return Pretrained(
         pretrainer.tokenizer_,
         document.encoder.config,
-        document.pooling_name,
+        trained_pooling(document.pooling_name, pretrainer.objectives),
         document.state_dict(),
         origin=type(pretrainer).__name__,
     )

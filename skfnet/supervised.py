@@ -189,7 +189,7 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
         if not goes_on:
             self._start(documents, learned, seed, unlabeled)
         tokens = self._tokens(documents)
-        absent = self._absent(len(y), valid, goes_on, seed)
+        absent = self._absent(targets, valid, goes_on, seed)
         seen = ~absent / np.mean(~absent[train], axis=0)
         train_set = self._labelled(tokens, targets, weights[:, None] * seen, train)
         valid_set = None if valid is None else self._labelled(tokens, targets, weights, valid)
@@ -305,6 +305,7 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
         self.history_ = []
         self.n_iter_ = 0
         self._pairs = in_pairs(documents)
+        self._temperature = 1.0
         self._auto_rate = auto["learning_rate"]
         self._model = model.to(device).eval()
         self._stream = None
@@ -405,10 +406,13 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
         )
 
     def _train(self, net: TextNet, train: LabelledWindows, seed: int) -> None:
+        net.seed = seed
+        # What goes on learns from outputs as they were: it would learn to undo a division.
+        self._model.divide_outputs(1 / self._temperature)
         try:
-            with seeded(seed, self.device_):
-                net.partial_fit(train, None)
+            net.partial_fit(train, None)
         finally:
+            self._model.divide_outputs(self._temperature)
             self._model.eval()
         self.history_ = history_rows(net)
         self.n_iter_ = len(self.history_)
@@ -452,7 +456,7 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
         return np.setdiff1d(rows, valid), valid
 
     def _absent(
-        self, n_documents: int, valid: np.ndarray | None, goes_on: bool, seed: int
+        self, targets: np.ndarray, valid: np.ndarray | None, goes_on: bool, seed: int
     ) -> np.ndarray:
         """Say which documents serve calibration for which encoder, and are not seen by it.
 
@@ -461,8 +465,8 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
         n_encoders = len(self._model.members)
         calibrates = self._objective is not NUMBERS
         if calibrates and valid is None and not goes_on:
-            return left_out(n_documents, n_encoders, seed)
-        absent = np.zeros((n_documents, n_encoders), dtype=bool)
+            return left_out(targets, n_encoders, seed)
+        absent = np.zeros((len(targets), n_encoders), dtype=bool)
         if calibrates and valid is not None:
             absent[valid] = True
         return absent
@@ -480,9 +484,9 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
             **self._batches_there(),
         )
         outputs = mean_of_left_out(outputs.reshape(*absent[rows].shape, -1), absent[rows])
-        self._model.divide_outputs(
-            temperature(outputs, targets[rows], weights[rows], self._objective)
-        )
+        found = temperature(outputs, targets[rows], weights[rows], self._objective)
+        self._model.divide_outputs(found)
+        self._temperature *= found
 
     def _outputs(self, X: Any) -> np.ndarray:
         check_is_fitted(self)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ from .callbacks import (
     StreamWarmup,
 )
 from .cores import can_share_cores, shared_cores
-from .devices import mixed_precision
+from .devices import mixed_precision, seeded
 from .nets import BaseNet
 from .nn.dropout import drawing_from
 from .objectives import Objective
@@ -169,6 +170,8 @@ class TextNet(BaseNet):
     ----------
     module : nn.Module
         The model to train, in place.
+    seed : int
+        Decides the dropout of the next training.
     shuffling : numpy.random.Generator
         Decides the batches.
     objective : Objective
@@ -185,12 +188,14 @@ class TextNet(BaseNet):
         self,
         module: nn.Module,
         *,
+        seed: int,
         shuffling: np.random.Generator,
         objective: Objective,
         label_smoothing: float,
         rate_of: Callable[[str], float],
         **kwargs: Any,
     ) -> None:
+        self.seed = seed
         self.shuffling = shuffling
         self.objective = objective
         self.label_smoothing = label_smoothing
@@ -230,14 +235,23 @@ class TextNet(BaseNet):
     def fit_loop(self, X: LabelledWindows, y: Any = None, **kwargs: Any) -> TextNet:
         """Train; on a CPU the encoders share out its cores.
 
-        Each draws from a generator of its own, so that it does not matter which comes first.
+        There each draws from a generator of its own, so that it does not matter which comes
+        first, and torch's generator stays with others.
         """
         n_members = len(self.module_.members)
-        seeds = torch.randint(2**62, (n_members,)).tolist()
+        drawing = torch.Generator().manual_seed(self.seed)
+        seeds = torch.randint(2**62, (n_members,), generator=drawing).tolist()
         self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        with shared_cores(n_members if can_share_cores(self.module_) else 1) as self.map:
+        if can_share_cores(self.module_):
+            cores, of_torch = shared_cores(n_members), nullcontext()
+        else:
+            cores, of_torch = shared_cores(1), seeded(self.seed, torch.device(self.device))
+        with of_torch, cores as self.map:
             self.optimizer_.map = self.map
-            return super().fit_loop(X, y, **kwargs)
+            try:
+                return super().fit_loop(X, y, **kwargs)
+            finally:
+                self.optimizer_.map = map
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Tensor]:
         """Take each encoder forward and back, by itself."""
@@ -323,7 +337,7 @@ def make_net(
     n_iter_no_change : int
         See `valid`.
     seed : int
-        Decides the batches.
+        Decides batches and dropout.
     device : torch.device
         Where to train.
     bfloat16 : bool
@@ -357,6 +371,7 @@ def make_net(
         own.append(Progress())
     net = TextNet(
         model,
+        seed=seed,
         shuffling=np.random.default_rng(seed),
         objective=objective,
         label_smoothing=label_smoothing,

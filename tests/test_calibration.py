@@ -25,6 +25,14 @@ def test_the_temperature_undoes_a_factor_on_the_logits(factor):
     assert found == pytest.approx(factor, rel=0.05)
 
 
+def test_few_documents_with_many_labels_are_enough():
+    random = np.random.default_rng(2)
+    logits = random.normal(size=(60, 90)) * 2 - 3
+    labels = (random.random(logits.shape) < expit(logits)).astype(np.float32)
+    found = temperature(3 * logits, labels, np.ones(60), SEVERAL_LABELS)
+    assert found == pytest.approx(3, rel=0.1)
+
+
 def test_a_weight_counts_as_so_many_documents():
     random = np.random.default_rng(1)
     logits, classes = random.normal(size=(60, 2)) * 3, random.integers(2, size=60)
@@ -44,18 +52,31 @@ def test_documents_without_an_error_do_not_lead_far(n):
 
 
 def test_each_half_leaves_out_a_sixteenth_of_its_own():
-    absent = left_out(1600, 4, seed=3)
+    one_class = np.zeros(1600, dtype=int)
+    absent = left_out(one_class, 4, seed=3)
     assert absent.sum(axis=0).tolist() == [100] * 4
     assert sorted({tuple(row) for row in absent.tolist()}) == [
         (False, False, False, False),
         (False, False, True, True),
         (True, True, False, False),
     ]
-    np.testing.assert_array_equal(absent, left_out(1600, 4, seed=3))
-    assert (absent != left_out(1600, 4, seed=4)).any()
-    assert left_out(1600, 3, seed=0).sum(axis=0).tolist() == [100] * 3
-    assert not left_out(499, 4, seed=0).any()
-    assert not left_out(10_000, 1, seed=0).any()
+    np.testing.assert_array_equal(absent, left_out(one_class, 4, seed=3))
+    assert (absent != left_out(one_class, 4, seed=4)).any()
+    assert left_out(one_class, 3, seed=0).sum(axis=0).tolist() == [100] * 3
+    assert not left_out(one_class[:499], 4, seed=0).any()
+    assert not left_out(one_class, 1, seed=0).any()
+
+
+def test_documents_of_a_rare_class_or_label_are_not_left_out():
+    classes = np.repeat([0, 1, 2], [600, 15, 16])
+    labels = np.stack([np.ones_like(classes), classes == 1, classes == 2], axis=1).astype(
+        np.float32
+    )
+    for targets in (classes, labels):
+        absent = sum(left_out(targets, 4, seed).any(axis=1).astype(int) for seed in range(60))
+        assert not absent[classes == 1].any()
+        assert absent[classes == 0].any()
+        assert absent[classes == 2].any()
 
 
 def test_the_mean_is_over_those_who_have_not_seen_the_document():
@@ -79,7 +100,7 @@ def test_an_encoder_learns_nothing_from_what_it_leaves_out():
     before = small_classifier(**parameters).fit(texts, topics)
     changed = 0
     for member in (0, 1):
-        absent = left_out(600, 2, seed=0)[:, member]
+        absent = left_out(np.zeros(600, dtype=int), 2, seed=0)[:, member]
         after = small_classifier(**parameters).fit(texts, np.where(absent, others, topics))
         same = [
             torch.equal(a, b)
@@ -165,3 +186,16 @@ def test_what_is_left_out_does_not_lower_the_loss_shown():
     clf = small_classifier(n_encoders=2, max_epochs=1, learning_rate=1e-12, label_smoothing=0.0)
     clf.fit(texts, topics)  # has learned nothing: all classes are equally likely
     assert clf.history_[0]["train_loss"] == pytest.approx(np.log(len(set(topics))), rel=0.02)
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_what_goes_on_stays_calibrated(early_stopping):
+    texts, topics = doubtful_reviews(520, seed=0)
+    others, expected = doubtful_reviews(400, seed=1)
+    clf = small_classifier(n_encoders=2, max_epochs=12, label_smoothing=0.0, warm_start=True)
+    clf.set_params(early_stopping=early_stopping, n_iter_no_change=12)
+    clf.fit(texts, topics)
+    for go_on in (clf.fit, clf.partial_fit):
+        go_on(texts, topics)
+        confidence = clf.predict_proba(others).max(axis=1).mean()
+        assert confidence == pytest.approx(clf.score(others, expected), abs=0.1)

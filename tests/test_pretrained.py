@@ -459,6 +459,16 @@ def test_freeze_and_layer_decay_are_checked(pretrainer, folder):
         classifier(folder, freeze="all", pooling="cls").fit(TEXTS, TOPICS)
 
 
+def test_a_pooling_that_no_objective_trained_is_none(tmp_path):
+    untrained = small_pretrainer(pooling="cls", objectives=("masked_tokens",), max_steps=1)
+    untrained.fit(UNLABELED).save(tmp_path)
+    for given in (FrozenEstimator(untrained), tmp_path):
+        with pytest.raises(ValueError, match="needs pooling='cls' to be pretrained"):
+            classifier(given, freeze="all", pooling="cls").fit(TEXTS, TOPICS)
+        clf = classifier(given, pooling="auto", max_epochs=1).fit(TEXTS, TOPICS)
+        assert clf._model.members[0].pooling_name == "mean_max"
+
+
 def test_freeze_is_checked_where_a_fitted_model_goes_on(folder):
     """Changed after the fit, it meets the same error as before it."""
     numbers = np.arange(90.0)

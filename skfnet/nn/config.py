@@ -196,11 +196,13 @@ class EncoderConfig:
         Lee-Thorp et al., "FNet: Mixing Tokens with Fourier Transforms", arXiv 2105.03824,
         section 3 and appendix A.
         """
+        # None, as the estimators give it, is the default here, too.
+        given = {name: value for name, value in changes.items() if value is not None}
         fields: dict[str, Any] = {
             "vocab_size": 32000,
             "width": 768,
             "depth": 12,
-            "feedforward_width": 4 * changes.get("width", 768),
+            "feedforward_width": 4 * given.get("width", 768),
             "max_length": 512,
             "n_types": 4,
             "shared_types": False,
@@ -212,8 +214,6 @@ class EncoderConfig:
             "embedding_norm": True,
             "embedding_projection": True,
         }
-        # None, as the estimators give it, is the default here, too.
-        given = {name: value for name, value in changes.items() if value is not None}
         return cls(**(fields | given))
 
     @classmethod

@@ -54,6 +54,7 @@ def test_feedforward_layers_are_twice_as_wide_and_as_published_four_times_unless
     assert EncoderConfig.base(width=24, feedforward_width=None).feedforward_size == 96
     assert EncoderConfig.base(width=24, feedforward_width=9).feedforward_size == 9
     assert EncoderConfig.base().feedforward_size == 3072
+    assert EncoderConfig.base(width=None, feedforward_width=None).feedforward_size == 3072
     assert EncoderConfig.large().feedforward_size == 4096
     assert EncoderConfig(vocab_size=10, width=24, feedforward_width=7).feedforward_size == 7
     encoder = Encoder(EncoderConfig(vocab_size=10, width=24, feedforward_width=7))
