@@ -141,7 +141,7 @@ def report(args: Any, rows: Rows, common: dict[str, Any]) -> None:
     shown = chosen[1:]
     ax.barh([WITHOUT[w][0] for w in shown], [100 * difference[w] for w in shown])
     ax.invert_yaxis()
-    ax.set(xlabel="difference of the mean accuracy, points")
+    ax.set(xlabel="mean accuracy, difference in points")
     made.savefig(args.results / "ablation.png", dpi=150)
 
 
