@@ -146,24 +146,27 @@ def values_of(found: list[dict[str, Any]], column: str) -> list[float]:
 
 
 def by_set(results: Results, column: str, models: list[str], *, highest: bool = True) -> str:
-    """Give a table of one column: a row a set, and the mean over the sets that all models have."""
+    """Give a table of one column: a row a set, and the means of the models that have all sets."""
     header = ["set", *(MODELS[model].label for model in models), "best peer", "difference"]
-    lines, means = [], []
+    lines: list[list[str]] = []
+    means: dict[str, list[float]] = {model: [] for model in models}
     for name, of_set in results.items():
         values = {model: values_of(of_set[model], column) for model in models}
         line = [name, *(mean_sd(found) if found else "" for found in values.values())]
+        for model, found in values.items():
+            means[model] += [mean(found)] if found else []
         peers = {m: mean(found) for m, found in values.items() if m in PEERS and found}
         if values["fnet"] and peers:
             best = (max if highest else min)(peers, key=peers.get)
             line += [MODELS[best].label, f"{mean(values['fnet']) - peers[best]:+.3f}"]
         lines.append(line + [""] * (len(header) - len(line)))
-        if all(values.values()):
-            means.append([mean(found) for found in values.values()])
-    if len(means) > 1:
-        over = dict(zip(models, np.mean(means, axis=0), strict=True))
-        best = (max if highest else min)((m for m in models if m in PEERS), key=over.get)
-        lines.append([f"mean of {len(means)}", *(f"{value:.3f}" for value in over.values())])
-        lines[-1] += [MODELS[best].label, f"{over['fnet'] - over[best]:+.3f}"]
+    over = {model: mean(found) for model, found in means.items() if len(found) == len(results)}
+    peers = {model: value for model, value in over.items() if model in PEERS}
+    if len(results) > 1 and "fnet" in over and peers:
+        best = (max if highest else min)(peers, key=peers.get)
+        line = [f"mean of {len(results)}"]
+        line += [f"{over[model]:.3f}" if model in over else "" for model in models]
+        lines.append([*line, MODELS[best].label, f"{over['fnet'] - peers[best]:+.3f}"])
     return table(header, lines)
 
 

@@ -62,6 +62,7 @@ def encoder(name: str, length: int, depth: int, width: int) -> tuple[Any, Callab
     from skfnet.nn import Encoder, EncoderConfig
 
     sizes = {"vocab_size": VOCABULARY, "width": width, "depth": depth, "max_length": length}
+    sizes["feedforward_width"] = 4 * width  # as theirs have
     if name in THEIRS:
         model = theirs(name, length, depth, width)
         return model, lambda ids, lengths: model(ids).last_hidden_state

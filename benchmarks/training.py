@@ -103,6 +103,7 @@ def train_skfnet(side: str, texts: list[str], labels: list[str], settings: dict[
         max_length=settings["max_length"],
         depth=settings["depth"],
         width=settings["width"],
+        feedforward_width=4 * settings["width"],  # as theirs has
         n_encoders=1,
         batch_size=settings["batch_size"],
         learning_rate=LEARNING_RATE,

@@ -22,8 +22,8 @@ _starting = Lock()
 def shared_cores(n_parts: int) -> Iterator[Callable[..., list[Any]]]:
     """Give a ``map`` whose calls run side by side, each on its share of torch's threads.
 
-    The layers of a small encoder are too small for the threads of a single product to pay, and
-    between the products they wait. Several encoders keep as many cores busy.
+    The threads of a single product wait for the slowest of them at its end, and a small encoder
+    is many small products. Encoders side by side wait once a step, for each other.
 
     Parameters
     ----------
