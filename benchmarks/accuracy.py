@@ -3,12 +3,14 @@
 Each model is fitted on the training file of each data set and scored on the official test file, in
 a process of its own, all with the same number of threads, one after the other or several at once
 (--jobs). Texts and labels come from ../shared/data (--data). FNetClassifier has its default
-parameters, the same for every set; --params changes some. Two more columns have another mixer and
+parameters, the same for every set; --params changes some. Three more columns have another mixer and
 are the same otherwise. The peers' C, or number of epochs, is chosen by cross-validation on the
 training file.
 
 Seeds 0, 1, ... decide the order of the training documents and everything random. The default
-FNetClassifier is fitted with all of them, the others with seed 0 alone.
+FNetClassifier is fitted with all of them, and so are those with mixer="fourier" and "none"; the
+others with seed 0 alone. What a mixer is worth is shown by the means over those sets of which all
+three have all seeds.
 
 The seconds to fit are from raw texts to the fitted model, tokenizing included, imports and the
 search for a peer's C left out; likewise for prediction. The expected calibration error has 15 bins
@@ -56,6 +58,8 @@ SETS = (
     *("ag_news", "sst2_sent", "trec6", "mr", "r8", "sms_spam", "banking77", "20ng_stripped"),
     *("hate_offensive", "sib200_20langs", "imdb"),
 )
+
+SEEDED = ("fnet", "fourier", "none")  # fitted with all seeds
 
 
 def measure(data: Path, settings: dict[str, Any]) -> dict[str, Any]:
@@ -119,7 +123,7 @@ def measure_all(args: Namespace, rows: Rows, fixed: dict[str, Any]) -> None:
         for seed in range(args.seeds)
         for model in args.models
         for name in args.sets
-        if seed == 0 or model == "fnet"
+        if seed == 0 or model in SEEDED
     ]
     rows.get_all(wanted, args.jobs, measure, args.data)
 
@@ -170,6 +174,26 @@ def by_set(results: Results, column: str, models: list[str], *, highest: bool = 
     return table(header, lines)
 
 
+def by_seed(results: Results, n_seeds: int) -> str:
+    """Give the mean accuracy over the sets that have all seeds, seed by seed, a row a mixer."""
+    complete = [
+        of_set
+        for of_set in results.values()
+        if all(len(values_of(of_set[model], "accuracy")) == n_seeds for model in SEEDED)
+    ]
+    lines = []
+    for model in SEEDED if complete else ():
+        means = [
+            mean(row["accuracy"] for of_set in complete for row in of_set[model] if row["seed"] == k)
+            for k in range(n_seeds)
+        ]
+        spread = f"{stdev(means):.4f}" if n_seeds > 1 else ""
+        means = [f"{value:.4f}" for value in (*means, mean(means))]
+        lines.append([MODELS[model].label, str(len(complete)), *means, spread])
+    header = ["model", "sets", *(f"seed {k}" for k in range(n_seeds)), "mean", "deviation"]
+    return table(header, lines)
+
+
 def speeds(results: Results) -> str:
     header = ["set", "documents trained / scored"]
     header += [f"{model.label}: fit s; documents/s" for model in MODELS.values()]
@@ -187,7 +211,7 @@ def speeds(results: Results) -> str:
 
 def plot(results: Results, path: Path) -> None:
     made, (left, right) = figure(2, 1.5 + 0.45 * len(results))
-    for model, marker in zip(MODELS, "o+xsv^Dd", strict=True):
+    for model, marker in zip(MODELS, "o*+xsv^Dd", strict=True):
         for ax, column in ((left, "accuracy"), (right, "fit_seconds")):
             found = {
                 name: values_of(of_set[model], column)
@@ -255,6 +279,8 @@ def main() -> None:
         + (f"At most {args.limit} documents to train on and to score. " if args.limit else "")
         + "Accuracy:",
         by_set(results, "accuracy", list(MODELS)),
+        "What mixing is worth: mean accuracy over the sets of which each seed is measured:",
+        by_seed(results, args.seeds),
         "Macro-averaged F1:",
         by_set(results, "macro_f1", list(MODELS)),
         "Log-loss of the probabilities:",

@@ -135,6 +135,7 @@ class Model(NamedTuple):
 _SVC = [0.1, 0.3, 1, 3]
 MODELS = {
     "fnet": Model("FNetClassifier", fnet()),
+    "fourier": Model('mixer="fourier"', fnet(mixer="fourier")),
     "attention": Model('mixer="attention"', fnet(mixer="attention")),
     "none": Model('mixer="none"', fnet(mixer="none")),
     "lr": Model("TF-IDF(1,2) + LogisticRegression", linear("lr", [1, 10, 100], ngram_range=(1, 2))),
@@ -146,5 +147,5 @@ MODELS = {
     "fasttext2": Model("fastText, bigrams", fasttext([10, 25, 50], n_words=2)),
     "fasttext1": Model("fastText, words", fasttext([5, 10, 25], n_words=1)),
 }
-OURS = ("fnet", "attention", "none")
+OURS = ("fnet", "fourier", "attention", "none")
 PEERS = [name for name in MODELS if name not in OURS]

@@ -61,11 +61,13 @@ class FNetClassifier(ClassifierMixin, SupervisedEstimator):
         published FNet: post-norm blocks, an unnormalised transform, no vectors for pairs and
         n-grams; its default tokenizer is ``TextTokenizer(model="bpe")``. What is pretrained
         brings its own.
-    mixer : str or callable, default="fourier"
-        Name of the token mixer, a key of :data:`skfnet.nn.MIXERS`: "fourier", "hartley", "dct",
-        "hadamard", "wavelet", "fourier_sequence", "fourier_hidden", "fourier_abs",
-        "fourier_complex", "fractional", "linear", "random", "none", "attention" or "spectral".
-        Or a class or function that makes a module from an :class:`~skfnet.nn.EncoderConfig`.
+    mixer : str or callable, default="auto"
+        Name of the token mixer, a key of :data:`skfnet.nn.MIXERS`: "fourier", the paper's,
+        "hartley", "dct", "hadamard", "wavelet", "fourier_sequence", "fourier_hidden",
+        "fourier_abs", "fourier_complex", "fourier_frames", "fractional", "linear", "random",
+        "none", "attention" or "spectral". Or a class or function that makes a module from an
+        :class:`~skfnet.nn.EncoderConfig`. "auto" is "fourier_frames", and "fourier" for
+        ``architecture="paper"``.
     attention_layers : int, default=0
         Number of blocks, at most `depth`, with self-attention in place of `mixer`.
     attention_layout : {"top", "bottom", "middle", "mixed"}, default="top"
@@ -210,7 +212,7 @@ class FNetClassifier(ClassifierMixin, SupervisedEstimator):
         width: int = 64,
         feedforward_width: int | None = None,
         architecture: str = "default",
-        mixer: str | Callable[[EncoderConfig], Any] = "fourier",
+        mixer: str | Callable[[EncoderConfig], Any] = "auto",
         attention_layers: int = 0,
         attention_layout: str = "top",
         n_encoders: int | str = "auto",

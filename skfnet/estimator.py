@@ -26,6 +26,7 @@ from .tokenizer import TextTokenizer
 from .training import LARGEST_BATCH, batch_size_for
 from .windows import Windows
 
+_MIXER = "fourier_frames"  # what "auto" stands for, but in the paper's architecture
 _LEFT_BEHIND = ("_stream", "device_")  # when an estimator is stored
 _BUCKETS_A_WORD, _FEWEST_BUCKETS, _MOST_BUCKETS = 32, 2**15, 2**18
 
@@ -189,6 +190,7 @@ class TextEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
                 "TextTokenizer(model='bpe')."
             )
         make = EncoderConfig.base if paper else EncoderConfig
+        auto = "fourier" if paper else _MIXER
         pairs = {} if paper else {"bigram_buckets": _bigram_buckets(vocab_size)}
         return make(
             vocab_size=vocab_size,
@@ -196,7 +198,7 @@ class TextEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             depth=self.depth,
             feedforward_width=self.feedforward_width,
             max_length=self.max_length,
-            mixer=self.mixer,
+            mixer=auto if self.mixer == "auto" else self.mixer,
             attention_layers=self.attention_layers,
             attention_layout=self.attention_layout,
             subword_buckets=subword_buckets,

@@ -63,6 +63,7 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
 
     _parameter_constraints: dict[str, list] = {
         **TextEstimator._parameter_constraints,
+        "mixer": [*TextEstimator._parameter_constraints["mixer"], StrOptions({"auto"})],
         "pretrained": [FNetPretrainer, FrozenEstimator, str, os.PathLike, None],
         "freeze": [Interval(Integral, 0, None, closed="left"), StrOptions({"all"}), None],
         "layer_decay": [Interval(Real, 0, 1, closed="right")],
@@ -86,7 +87,7 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
         width: int = 64,
         feedforward_width: int | None = None,
         architecture: str = "default",
-        mixer: str | Callable[[EncoderConfig], Any] = "fourier",
+        mixer: str | Callable[[EncoderConfig], Any] = "auto",
         attention_layers: int = 0,
         attention_layout: str = "top",
         n_encoders: int | str = "auto",

@@ -3,6 +3,7 @@
 from .attention import AttentionMixer
 from .config import EncoderConfig
 from .encoder import Encoder
+from .frames import FourierFramesMixer
 from .heads import DocumentClassifier, Ensemble
 from .mixing import (
     MIXERS,
@@ -24,6 +25,7 @@ __all__ = [
     "Encoder",
     "EncoderConfig",
     "Ensemble",
+    "FourierFramesMixer",
     "FourierMixer",
     "FractionalMixer",
     "HartleyMixer",

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from .attention import AttentionMixer
 from .config import EncoderConfig
 from .dft import add_scaled_dft2, real_dft2
+from .frames import FourierFramesMixer
 from .ragged import at_own_length, without_padding
 from .spectral import SpectralMixer
 from .transforms import dct, fractional_dft, haar, hadamard
@@ -258,6 +259,7 @@ MIXERS: dict[str, Callable[[EncoderConfig], nn.Module | None]] = {
     "fourier_hidden": _fixed_fourier(_along_hidden),
     "fourier_abs": _fixed_fourier(_modulus),
     "fourier_complex": ComplexFourierMixer,
+    "fourier_frames": FourierFramesMixer,
     "fractional": FractionalMixer,
     "linear": LinearMixer,
     "random": RandomMixer,

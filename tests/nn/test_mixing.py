@@ -18,7 +18,8 @@ from skfnet.nn.mixing import make_mixer
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 LENGTHS = [1, 2, 3, 4, 9, 16, 31, 64, 97, 100, 255, 383, 384, 500, 1024, 2047, 4096]
 NAMES = [name for name in MIXERS if name != "none"]
-FOURIER_FAMILY = [name for name in NAMES if name.startswith("fourier")] + ["hartley"]
+WITH_A_SCALE = [name for name in NAMES if name.startswith("fourier")] + ["hartley"]
+WITH_A_SCALE.remove("fourier_frames")
 
 
 def built(name, **changes):
@@ -91,6 +92,19 @@ def fourier_abs(x, w, config):
 def fourier_complex(x, w, config):
     spectrum = np.fft.fft2(x, norm=fft_norm(config))
     return np.hstack([spectrum.real, spectrum.imag]) @ w["projection.weight"].T
+
+
+def fourier_frames(x, w, config):
+    k = np.minimum(np.arange(32), 32 - np.arange(32))
+    matrix = w["matrix"] * 2 / np.sqrt(np.outer(1 + k / 4, 1 + k / 4))
+    out = []
+    for start in range(0, len(x), 32):
+        frame = np.zeros((32, x.shape[1]))
+        frame[: len(x) - start] = x[start : start + 32]
+        spectrum = scipy.fft.fft(frame, axis=0)
+        mixed = scipy.fft.fft(matrix @ (spectrum.real - spectrum.imag), axis=0)
+        out.append(w["gain"][start // 32] * (mixed.real - mixed.imag) / 32)
+    return np.vstack(out)[: len(x)]
 
 
 def fractional(x, w, config):
@@ -180,7 +194,7 @@ def test_any_width(name, width):
     assert largest_error(y[0], expected(name, x[0].double().numpy(), weights, config)) <= 1e-5
 
 
-@pytest.mark.parametrize("name", FOURIER_FAMILY)
+@pytest.mark.parametrize("name", WITH_A_SCALE)
 def test_unnormalised_as_in_the_published_models(name):
     mixer, weights, config = built(name, transform_scale="none")
     x = normal(1, 30, 12)
@@ -305,6 +319,35 @@ def test_the_spectral_filter_starts_near_the_identity_and_is_no_circle():
         mixer.threshold.zero_()
         mixer.filter.copy_(torch.linspace(1, 0.2, 32))
     assert mixer(impulse, torch.tensor([16]))[0, 0].abs().max() < 0.1
+
+
+def test_frames_start_with_the_first_and_never_touch_each_other():
+    mixer = make_mixer("fourier_frames", EncoderConfig(vocab_size=1, width=8, max_length=100))
+    x, lengths = normal(1, 100, 8), torch.tensor([100])
+    y = mixer(x, lengths)
+    assert y[0, :32].abs().max() > 0
+    assert not y[0, 32:].any()
+    with torch.no_grad():
+        mixer.gain.fill_(1)
+    changed = x.clone()
+    changed[0, 40] += 1
+    differs = (mixer(changed, lengths) != mixer(x, lengths)).any(dim=2)[0]
+    assert differs.nonzero().flatten().tolist() == list(range(32, 64))
+
+
+def test_frames_know_where_a_token_stands():
+    # A filter would give the same for a token one place later, one place later.
+    mixer = make_mixer("fourier_frames", EncoderConfig(vocab_size=1, width=1, max_length=32))
+    basis = torch.eye(32)[:, :, None]
+    between = mixer(basis, torch.full((32,), 32))[..., 0]
+    shifted = between.roll((1, 1), dims=(0, 1))
+    assert (between - shifted).norm() > between.norm()
+
+
+def test_more_frames_than_there_are_gains():
+    mixer = make_mixer("fourier_frames", EncoderConfig(vocab_size=1, width=8, max_length=64))
+    with pytest.raises(ValueError, match="Rows of 65 tokens.*at most 2 frames of 32"):
+        mixer(torch.zeros(1, 65, 8), torch.tensor([65]))
 
 
 def test_random_is_drawn_once_and_never_learned():
