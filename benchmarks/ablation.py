@@ -40,6 +40,7 @@ SETS = ("trec6", "mr", "sst2_sent", "banking77", "r8", "sib200_20langs")
 WITHOUT: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "nothing": ("nothing left out", {}, {}),
     "mixing": ('no mixing: mixer="none"', {"mixer": "none"}, {}),
+    "frames": ('mixing of the paper: mixer="fourier"', {"mixer": "fourier"}, {}),
     "bigrams": ("no embeddings of pairs of words", {}, {"bigram_buckets": 0}),
     "subwords": ("no embeddings of character n-grams", {}, {}),
     "positions": ("no embeddings of positions", {}, {"positions": "none"}),

@@ -183,10 +183,8 @@ def by_seed(results: Results, n_seeds: int) -> str:
     ]
     lines = []
     for model in SEEDED if complete else ():
-        means = [
-            mean(row["accuracy"] for of_set in complete for row in of_set[model] if row["seed"] == k)
-            for k in range(n_seeds)
-        ]
+        found = [row for of_set in complete for row in of_set[model]]
+        means = [mean(r["accuracy"] for r in found if r["seed"] == k) for k in range(n_seeds)]
         spread = f"{stdev(means):.4f}" if n_seeds > 1 else ""
         means = [f"{value:.4f}" for value in (*means, mean(means))]
         lines.append([MODELS[model].label, str(len(complete)), *means, spread])

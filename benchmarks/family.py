@@ -45,7 +45,7 @@ GENERATED = ("digits", "listops", "listops_full")
 MIXERS = (
     *("fourier", "hartley", "none", "attention", "spectral", "linear", "random", "dct", "hadamard"),
     *("wavelet", "fractional", "fourier_sequence", "fourier_hidden", "fourier_abs"),
-    "fourier_complex",
+    *("fourier_complex", "fourier_frames"),
 )
 LAYOUTS = ("top", "bottom", "middle", "mixed")
 MODELS: dict[str, dict[str, Any]] = {

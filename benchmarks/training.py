@@ -104,6 +104,7 @@ def train_skfnet(side: str, texts: list[str], labels: list[str], settings: dict[
         depth=settings["depth"],
         width=settings["width"],
         feedforward_width=4 * settings["width"],  # as theirs has
+        mixer="fourier",
         n_encoders=1,
         batch_size=settings["batch_size"],
         learning_rate=LEARNING_RATE,

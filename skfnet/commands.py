@@ -24,7 +24,7 @@ MODEL_OPTIONS: dict[str, tuple[type, str]] = {
     "depth": (int, "number of encoder blocks"),
     "width": (int, "size of the hidden states"),
     "n_encoders": (int, "encoders trained side by side"),
-    "mixer": (str, "token mixer: fourier, hartley, spectral, attention, none, ..."),
+    "mixer": (str, "token mixer: fourier_frames, fourier, spectral, attention, none, ..."),
     "max_length": (int, "tokens read of each document"),
     "long_documents": (str, "beyond max-length: truncate, or mean over windows"),
     "dropout": (float, "share of hidden units dropped in training"),

@@ -69,17 +69,29 @@ class FourierFramesMixer(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Mix x (batch, length, width) at each row's own length."""
         n = x.shape[1]
-        size = max(min(n, _FRAME), 1)  # zeros need not be transformed
-        frames = F.pad(without_padding(x, lengths), (0, 0, 0, -n % size)).unflatten(1, (-1, size))
-        n_frames = frames.shape[1]
-        if n_frames > len(self.gain):
+        if n > _FRAME * len(self.gain):
             raise ValueError(
                 f"Rows of {n} tokens, but the mixer was built for at most {len(self.gain)} frames "
                 f"of {_FRAME} tokens, by max_length."
             )
+        x = without_padding(x, lengths)
         between_places = self.transform @ (self.matrix * self.scale) @ self.transform
-        mixed = between_places[:size, :size] @ (frames * self.gain[:n_frames, None, None])
-        return without_padding(mixed.flatten(1, 2)[:, :n], lengths)
+        # In a graph for any length the number of frames is not known.
+        mix = self._at_once if torch.compiler.is_compiling() else self._frame_by_frame
+        return without_padding(mix(x, between_places), lengths)
+
+    def _frame_by_frame(self, x: Tensor, between_places: Tensor) -> Tensor:
+        n = x.shape[1]
+        frames = F.pad(x, (0, 0, 0, -n % _FRAME)).unflatten(1, (-1, _FRAME))
+        mixed = between_places @ (frames * self.gain[: frames.shape[1], None, None])
+        return mixed.flatten(1, 2)[:, :n]
+
+    def _at_once(self, x: Tensor, between_places: Tensor) -> Tensor:
+        """Mix by one matrix (length, length), zero between places of different frames."""
+        place = torch.arange(x.shape[1], device=x.device)
+        frame, within = place // _FRAME, place % _FRAME
+        matrix = between_places[within[:, None], within] * self.gain[frame]
+        return matrix.masked_fill(frame[:, None] != frame, 0) @ x
 
 
 def _hartley_and_scale() -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""Fourier and Hartley encoders compiled in one graph, and exported to ONNX."""
+"""Encoders of the Fourier family compiled in one graph, and exported to ONNX."""
 
 import warnings
 
@@ -9,7 +9,7 @@ import torch
 from skfnet.nn import DocumentClassifier, EncoderConfig
 
 
-@pytest.fixture(params=["fourier", "hartley"])
+@pytest.fixture(params=["fourier", "hartley", "fourier_frames"])
 def model(request):
     config = EncoderConfig(
         vocab_size=50, width=18, depth=2, max_length=40, mixer=request.param, mixing_gain=1.0
