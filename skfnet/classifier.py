@@ -31,8 +31,8 @@ __all__ = ["FNetClassifier"]
 class FNetClassifier(ClassifierMixin, SupervisedEstimator):
     """Text classifier with a Fourier-mixing encoder, trained from scratch or pretrained.
 
-    Texts become tokens (:class:`TextTokenizer`), a small FNet encoder mixes them by a 2-D Fourier
-    transform at each document's own length, mean and maximum of the hidden states go through a
+    Texts become tokens (:class:`TextTokenizer`), a small FNet encoder mixes them by Fourier
+    transforms at each document's own length, mean and maximum of the hidden states go through a
     linear layer. Several such encoders are trained side by side and averaged. A document's result
     depends on that document alone, never on what else is in the batch.
 

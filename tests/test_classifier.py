@@ -92,6 +92,16 @@ def test_mixer_and_attention_layers_reach_the_encoder(layout, mixers, reviews):
     assert tuple(names) == mixers
 
 
+@pytest.mark.parametrize(
+    ("architecture", "mixer"), [("default", "fourier_frames"), ("paper", "fourier")]
+)
+def test_the_mixer_goes_with_the_architecture(architecture, mixer, reviews):
+    clf = small_classifier(architecture=architecture, depth=1, max_epochs=1).fit(*reviews[:2])
+    assert clf.encoder_.config.mixers == (mixer,)
+    clf.set_params(mixer="hartley").fit(*reviews[:2])
+    assert clf.encoder_.config.mixers == ("hartley",)
+
+
 def test_word_order_can_be_learned():
     draw = random.Random(0)
     texts, labels = [], []
