@@ -116,7 +116,7 @@ def expected_calibration_error(
 
 
 def measure_all(args: Namespace, rows: Rows, fixed: dict[str, Any]) -> None:
-    """Measure what is not yet known: all models with seed 0 first, then ours with the others."""
+    """Measure what is not yet known: all models with seed 0 first, then those in SEEDED."""
     wanted = [
         {"set": name, "model": model, "seed": seed, **fixed}
         | {"params": args.params if model in OURS else "{}"}
@@ -174,22 +174,25 @@ def by_set(results: Results, column: str, models: list[str], *, highest: bool = 
     return table(header, lines)
 
 
-def by_seed(results: Results, n_seeds: int) -> str:
-    """Give the mean accuracy over the sets that have all seeds, seed by seed, a row a mixer."""
+def by_seed(results: Results, n_seeds: int) -> list[str]:
+    """Give the mean accuracy over the sets that have all seeds, if any: a row a mixer."""
     complete = [
         of_set
         for of_set in results.values()
         if all(len(values_of(of_set[model], "accuracy")) == n_seeds for model in SEEDED)
     ]
+    if not complete:
+        return []
     lines = []
-    for model in SEEDED if complete else ():
+    for model in SEEDED:
         found = [row for of_set in complete for row in of_set[model]]
         means = [mean(r["accuracy"] for r in found if r["seed"] == k) for k in range(n_seeds)]
         spread = f"{stdev(means):.4f}" if n_seeds > 1 else ""
         means = [f"{value:.4f}" for value in (*means, mean(means))]
         lines.append([MODELS[model].label, str(len(complete)), *means, spread])
     header = ["model", "sets", *(f"seed {k}" for k in range(n_seeds)), "mean", "deviation"]
-    return table(header, lines)
+    title = "What mixing is worth: mean accuracy over the sets of which all seeds are measured:"
+    return [title, table(header, lines)]
 
 
 def speeds(results: Results) -> str:
@@ -277,8 +280,7 @@ def main() -> None:
         + (f"At most {args.limit} documents to train on and to score. " if args.limit else "")
         + "Accuracy:",
         by_set(results, "accuracy", list(MODELS)),
-        "What mixing is worth: mean accuracy over the sets of which each seed is measured:",
-        by_seed(results, args.seeds),
+        *by_seed(results, args.seeds),
         "Macro-averaged F1:",
         by_set(results, "macro_f1", list(MODELS)),
         "Log-loss of the probabilities:",

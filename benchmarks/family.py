@@ -50,7 +50,7 @@ MIXERS = (
 LAYOUTS = ("top", "bottom", "middle", "mixed")
 MODELS: dict[str, dict[str, Any]] = {
     **{mixer: {"mixer": mixer} for mixer in MIXERS},
-    **{f"hybrid:{layout}": {"attention_layout": layout} for layout in LAYOUTS},
+    **{f"hybrid:{layout}": {"mixer": "fourier", "attention_layout": layout} for layout in LAYOUTS},
 }
 N_LISTOPS = 6000
 LISTOPS_LENGTHS = {"listops": (20, 100), "listops_full": (500, 2000)}

@@ -22,7 +22,7 @@ from typing import Any
 
 from common import Rows, figure, in_own_process, make_parser, names_of, start, table, write_report
 
-MIXERS = ("fourier", "spectral", "attention")
+MIXERS = ("fourier", "fourier_frames", "spectral", "attention")
 LENGTHS = tuple(2**k for k in range(7, 15))
 CORPORA = (1000, 3000, 10_000, 30_000, 100_000)
 TOKENS, TOKENS_A_BATCH = 65_536, 16_384

@@ -48,6 +48,7 @@ VOCABULARY = 8000
 MIXERS = (
     *("fourier", "hartley", "dct", "hadamard", "wavelet", "fourier_sequence", "fourier_hidden"),
     *("fourier_abs", "fourier_complex", "fractional", "linear", "random", "attention", "spectral"),
+    "fourier_frames",
 )
 THEIRS = {"FNetModel": "transformers FNet", "BertModel": "transformers BERT"}
 PUBLISHED = "fourier, as published"

@@ -32,7 +32,7 @@ class FNetClassifier(ClassifierMixin, SupervisedEstimator):
     """Text classifier with a Fourier-mixing encoder, trained from scratch or pretrained.
 
     Texts become tokens (:class:`TextTokenizer`), a small FNet encoder mixes them by Fourier
-    transforms at each document's own length, mean and maximum of the hidden states go through a
+    transforms, each document by itself, mean and maximum of the hidden states go through a
     linear layer. Several such encoders are trained side by side and averaged. A document's result
     depends on that document alone, never on what else is in the batch.
 
@@ -66,8 +66,8 @@ class FNetClassifier(ClassifierMixin, SupervisedEstimator):
         "hartley", "dct", "hadamard", "wavelet", "fourier_sequence", "fourier_hidden",
         "fourier_abs", "fourier_complex", "fourier_frames", "fractional", "linear", "random",
         "none", "attention" or "spectral". Or a class or function that makes a module from an
-        :class:`~skfnet.nn.EncoderConfig`. "auto" is "fourier_frames", and "fourier" for
-        ``architecture="paper"``.
+        :class:`~skfnet.nn.EncoderConfig`. "auto" is "fourier_frames", "fourier" for
+        ``architecture="paper"``, and with `pretrained` the mixer of that.
     attention_layers : int, default=0
         Number of blocks, at most `depth`, with self-attention in place of `mixer`.
     attention_layout : {"top", "bottom", "middle", "mixed"}, default="top"

@@ -56,8 +56,8 @@ class FNetRegressor(RegressorMixin, SupervisedEstimator):
         "hartley", "dct", "hadamard", "wavelet", "fourier_sequence", "fourier_hidden",
         "fourier_abs", "fourier_complex", "fourier_frames", "fractional", "linear", "random",
         "none", "attention" or "spectral". Or a class or function that makes a module from an
-        :class:`~skfnet.nn.EncoderConfig`. "auto" is "fourier_frames", and "fourier" for
-        ``architecture="paper"``.
+        :class:`~skfnet.nn.EncoderConfig`. "auto" is "fourier_frames", "fourier" for
+        ``architecture="paper"``, and with `pretrained` the mixer of that.
     attention_layers : int, default=0
         Number of blocks, at most `depth`, with self-attention in place of `mixer`.
     attention_layout : {"top", "bottom", "middle", "mixed"}, default="top"

@@ -259,7 +259,7 @@ def test_weights_are_read_from_the_mapped_file_and_let_go(folder):
 
 
 @pytest.mark.parametrize("freeze", [0, 1, 2])
-@pytest.mark.parametrize("mixer", ["fourier", "spectral"])
+@pytest.mark.parametrize("mixer", ["fourier", "fourier_frames", "spectral"])
 def test_the_first_blocks_stay_exactly_as_they_are(freeze, mixer):
     pretrainer = small_pretrainer(mixer=mixer, max_steps=3).fit(UNLABELED)
     clf = classifier(FrozenEstimator(pretrainer), freeze=freeze, n_encoders=2, max_epochs=2)

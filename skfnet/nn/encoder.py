@@ -128,7 +128,7 @@ class Embeddings(nn.Module):
 class Bigrams(nn.Module):
     """One vector for each pair of neighbouring tokens, by hashing, as in fastText.
 
-    The transform mixes all positions at once and knows no neighbours. In training whole pairs
+    The 2-D transform mixes all positions at once and knows no neighbours. In training whole pairs
     are left out at random, or the model would learn its documents by their rare pairs.
 
     References

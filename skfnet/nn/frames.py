@@ -22,7 +22,7 @@ class FourierFramesMixer(nn.Module):
     unit alone, every frequency becomes a weighted sum of all the frame's frequencies, with one
     matrix for all frames. A filter would multiply each frequency by a factor of its own and treat
     all places alike; with the weights between different frequencies the mixing knows where in its
-    frame a token stands, and so that the second word of a question is not any other. The
+    frame a token stands, and so can tell the second word of a question from any other. The
     transform is the Hartley transform, the Fourier transform of real values in real numbers.
 
     The weights start near zero: no mixing, until the texts ask for it. Those of high frequencies
@@ -101,4 +101,5 @@ def _hartley_and_scale() -> tuple[Tensor, Tensor]:
     transform = (angle.cos() + angle.sin()) / _FRAME**0.5
     periods = torch.minimum(k, _FRAME - k).double()
     decay = (1 + periods / 4).rsqrt()
-    return transform.float(), (2 * decay[:, None] * decay).float()
+    kind = torch.get_default_dtype()
+    return transform.to(kind), (2 * decay[:, None] * decay).to(kind)

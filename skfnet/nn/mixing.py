@@ -1,8 +1,9 @@
 """Token mixers: how the rows of a hidden state learn of each other.
 
 A mixer is a module called as ``mixer(x, lengths)``: x of shape (batch, length, width), out the
-same, each row transformed at its own length, zero beyond it. To add one, write the class and give
-it a line in :data:`MIXERS`; or give the class itself as ``EncoderConfig(mixer=...)``.
+same, each row mixed by itself, whatever stands beyond its length, and zero there. To add one,
+write the class and give it a line in :data:`MIXERS`; or give the class itself as
+``EncoderConfig(mixer=...)``.
 
 A mixer that is not homogeneous in x, and so needs values of a known size, says so by a class
 attribute ``needs_norm = True``: a pre-norm block then has a LayerNorm before it. One with weights

@@ -33,7 +33,7 @@ def results(function, model, bfloat16):
     """Give logits and, in one vector, the gradients of all weights."""
     model.zero_grad()
     with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-        logits = function(*rows([20, 7, 13])).float()
+        logits = function(*rows([40, 7, 33])).float()
     logits.square().sum().backward()
     return logits.detach(), torch.cat([w.grad.flatten() for w in model.parameters()])
 
