@@ -83,7 +83,9 @@ class FourierFramesMixer(nn.Module):
     def _frame_by_frame(self, x: Tensor, between_places: Tensor) -> Tensor:
         n = x.shape[1]
         frames = F.pad(x, (0, 0, 0, -n % _FRAME)).unflatten(1, (-1, _FRAME))
-        mixed = between_places @ (frames * self.gain[: frames.shape[1], None, None])
+        frames = frames * self.gain[: frames.shape[1], None, None]
+        # A product a frame: as one large product its rounding would depend on the batch.
+        mixed = between_places.expand(*frames.shape[:2], -1, -1) @ frames
         return mixed.flatten(1, 2)[:, :n]
 
     def _at_once(self, x: Tensor, between_places: Tensor) -> Tensor:
