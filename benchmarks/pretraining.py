@@ -58,10 +58,11 @@ from peers import MODELS
 
 PARTS = ("labels", "mixers", "speed")
 N_LABELS = {"imdb": (500, 2000, 25000), "ag_news": (100, 1000)}
-# The best start of the few tried with --validation.
+# On a part of ag_news' training file 30 and 50 % hidden were level, and 15 % worse. As many passes
+# as take less than half an hour on two cores.
 PRETRAINERS: dict[str, dict[str, Any]] = {
-    "imdb": {"mixer": "spectral", "masked_share": 0.3, "max_epochs": 10},
-    "ag_news": {"mixer": "spectral", "masked_share": 0.3, "max_epochs": 20},
+    "imdb": {"masked_share": 0.3, "max_epochs": 8},
+    "ag_news": {"masked_share": 0.3, "max_epochs": 20},
 }
 STARTS = {
     "pretrained": "FNetClassifier, pretrained",

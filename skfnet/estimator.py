@@ -26,7 +26,6 @@ from .tokenizer import TextTokenizer
 from .training import LARGEST_BATCH, batch_size_for
 from .windows import Windows
 
-_MIXER = "fourier_frames"  # what "auto" stands for, but in the paper's architecture
 _LEFT_BEHIND = ("_stream", "device_")  # when an estimator is stored
 _BUCKETS_A_WORD, _FEWEST_BUCKETS, _MOST_BUCKETS = 32, 2**15, 2**18
 
@@ -37,6 +36,8 @@ class TextEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     An estimator adds how it learns, and its `_model`, whose `embed` gives the vectors and whose
     `members` have an `encoder` each.
     """
+
+    _auto_mixer = "fourier_frames"  # what mixer="auto" is, but in the paper's architecture
 
     _parameter_constraints: dict[str, list] = {
         "tokenizer": [
@@ -49,14 +50,15 @@ class TextEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         "width": [Interval(Integral, 1, None, closed="left")],
         "feedforward_width": [Interval(Integral, 1, None, closed="left"), None],
         "architecture": [StrOptions({"default", "paper"})],
-        "mixer": [StrOptions(MIXERS.keys()), callable],  # a live view: mixers may be added later
+        # A live view: mixers may be added later.
+        "mixer": [StrOptions(MIXERS.keys()), StrOptions({"auto"}), callable],
         "attention_layers": [Interval(Integral, 0, None, closed="left")],
         "attention_layout": [StrOptions({"top", "bottom", "middle", "mixed"})],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "pooling": [StrOptions(set(POOLINGS))],
         "padding": [StrOptions({"auto", "exact", "max_length"})],
         "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "learning_rate": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "random_state": ["random_state"],
         "device": [str],
@@ -190,7 +192,7 @@ class TextEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
                 "TextTokenizer(model='bpe')."
             )
         make = EncoderConfig.base if paper else EncoderConfig
-        auto = "fourier" if paper else _MIXER
+        auto = "fourier" if paper else self._auto_mixer
         pairs = {} if paper else {"bigram_buckets": _bigram_buckets(vocab_size)}
         return make(
             vocab_size=vocab_size,

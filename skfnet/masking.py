@@ -49,8 +49,8 @@ class Masking:
     share: float
 
     @classmethod
-    def of(cls, tokens: TokenArray, share: float) -> Masking:
-        """Give the masking for a vocabulary: any word of it, its special tokens apart.
+    def of(cls, tokens: TokenArray, share: float, n_words: int | None = None) -> Masking:
+        """Give the masking for a vocabulary: of its first `n_words`, its special tokens apart.
 
         Raises
         ------
@@ -64,7 +64,7 @@ class Masking:
                 "not. Let a TextTokenizer make the tokens, or use objectives=('segment_order',)."
             )
         set_apart = [special.pad, *special.prefix, *special.suffix, *special.nameless]
-        words = np.setdiff1d(np.arange(tokens.vocab_size), set_apart)
+        words = np.setdiff1d(np.arange(tokens.vocab_size)[:n_words], set_apart)
         return cls(words, tokens.vocab_size, special.mask, share)
 
     def can_hide(self, ids: np.ndarray) -> np.ndarray:

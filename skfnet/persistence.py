@@ -62,7 +62,8 @@ def shape_of(model: Ensemble | PretrainingModel) -> dict[str, Any]:
     first = model.members[0]
     encoder = first.encoder.config.to_dict()
     if isinstance(model, PretrainingModel):
-        return {"encoder": encoder, "pooling": model.document.pooling_name}
+        pooling = model.document.pooling_name
+        return {"encoder": encoder, "pooling": pooling, "n_words": model.n_words}
     return {
         "encoder": encoder,
         "n_classes": first.output.out_features,

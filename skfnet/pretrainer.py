@@ -13,7 +13,7 @@ import numpy as np
 import tokenizers
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import train_test_split
-from sklearn.utils._param_validation import Interval, InvalidParameterError
+from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .batches import TokenArray
@@ -40,6 +40,9 @@ __all__ = ["FNetPretrainer"]
 
 # A stream is read in parts of so many documents.
 _PART = 20_000
+# A softmax over a whole vocabulary of 30,000 takes longer than all the rest of a step.
+_MASKABLE_WORDS = 4096
+_RATE, _RATE_OF_PAPER = 5e-3, 1e-3  # post-norm blocks bear less
 
 
 class FNetPretrainer(TextEstimator):
@@ -73,9 +76,11 @@ class FNetPretrainer(TextEstimator):
         published FNet: post-norm blocks, an unnormalised transform, no vectors for pairs and
         n-grams; its default tokenizer is ``TextTokenizer(model="bpe")``. What is pretrained
         brings its own.
-    mixer : str or callable, default="fourier"
+    mixer : str or callable, default="auto"
         Name of the token mixer, a key of :data:`skfnet.nn.MIXERS`, or a class or function that
-        makes a module from an :class:`~skfnet.nn.EncoderConfig`.
+        makes a module from an :class:`~skfnet.nn.EncoderConfig`. "auto" is "spectral", whose
+        filters tell a word's neighbours from the rest of the text, and the published "fourier"
+        with ``architecture="paper"``.
     attention_layers : int, default=0
         Number of blocks, at most `depth`, with self-attention in place of `mixer`.
     attention_layout : {"top", "bottom", "middle", "mixed"}, default="top"
@@ -96,6 +101,10 @@ default=("masked_tokens", "segment_order")
     masked_share : float, default=0.15
         Share of a text's words that are chosen. Of these, 80 % are hidden behind [MASK], 10 %
         behind another word, and 10 % stay. Words outside the vocabulary are never chosen.
+    maskable_words : int, None or "auto", default="auto"
+        Only the first so many words of the vocabulary, which `TextTokenizer` sorts by frequency,
+        are chosen and told apart; None is all of them. A step's time and memory grow with it.
+        "auto" is 4,096, and None with ``architecture="paper"``.
     max_epochs : int, default=10
         Passes over the texts.
     max_steps : int or None, default=None
@@ -103,10 +112,10 @@ default=("masked_tokens", "segment_order")
         may end early.
     batch_size : int, default=64
         Windows in a batch.
-    learning_rate : float, default=1e-3
+    learning_rate : float or "auto", default="auto"
         Peak of the rate of dense layers and words, which rises linearly over the first tenth of
         the steps and then falls linearly to 0. Embeddings of pairs of tokens and of n-grams have
-        40 times this rate.
+        40 times this rate. "auto" is 5e-3, and 1e-3 with ``architecture="paper"``.
     weight_decay : float, default=0.01
         Decoupled weight decay of the dense layers.
     validation_fraction : float, default=0.05
@@ -173,10 +182,13 @@ default=("masked_tokens", "segment_order")
     32
     """
 
+    _auto_mixer = "spectral"
+
     _parameter_constraints: dict[str, list] = {
         **TextEstimator._parameter_constraints,
         "objectives": [list, tuple],
         "masked_share": [Interval(Real, 0, 1, closed="neither")],
+        "maskable_words": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"}), None],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "max_steps": [Interval(Integral, 1, None, closed="left"), None],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
@@ -196,7 +208,7 @@ default=("masked_tokens", "segment_order")
         width: int = 128,
         feedforward_width: int | None = None,
         architecture: str = "default",
-        mixer: str | Callable[[EncoderConfig], Any] = "fourier",
+        mixer: str | Callable[[EncoderConfig], Any] = "auto",
         attention_layers: int = 0,
         attention_layout: str = "top",
         dropout: float = 0.1,
@@ -204,10 +216,11 @@ default=("masked_tokens", "segment_order")
         padding: str = "auto",
         objectives: tuple[str, ...] | list[str] = OBJECTIVES,
         masked_share: float = 0.15,
+        maskable_words: int | str | None = "auto",
         max_epochs: int = 10,
         max_steps: int | None = None,
         batch_size: int = 64,
-        learning_rate: float = 1e-3,
+        learning_rate: float | str = "auto",
         weight_decay: float = 0.01,
         validation_fraction: float = 0.05,
         random_state: int | np.random.RandomState | None = None,
@@ -244,6 +257,7 @@ default=("masked_tokens", "segment_order")
         )
         self.objectives = objectives
         self.masked_share = masked_share
+        self.maskable_words = maskable_words
         self.max_epochs = max_epochs
         self.max_steps = max_steps
         self.validation_fraction = validation_fraction
@@ -367,7 +381,8 @@ default=("masked_tokens", "segment_order")
         """
         self._check_no_labels(y)
         check_is_fitted(self)
-        rows = self._rows(self._tokens(self._documents(X)), self.encoder_.config)
+        tokens = self._tokens(self._documents(X))
+        rows = self._rows(tokens, self.encoder_.config, self._model.n_words)
         rows.check_enough()
         hides = "masked_tokens" in self.objectives
         measures = measure(self._model, rows, **self._batches_there())
@@ -488,27 +503,41 @@ default=("masked_tokens", "segment_order")
                     f"{len(rows)} documents. Use a smaller one, or 0."
                 )
             rows, valid = train_test_split(rows, test_size=n_valid, random_state=seed)
-        train = self._rows(tokens[np.sort(rows)], config)
+        of_shape = config, self._n_maskable()
+        train = self._rows(tokens[np.sort(rows)], *of_shape)
         train.check_enough()
-        return train, self._rows(tokens[np.sort(valid)], config) if n_valid else None
+        return train, self._rows(tokens[np.sort(valid)], *of_shape) if n_valid else None
 
-    def _rows(self, tokens: TokenArray, config: EncoderConfig) -> PretrainingRows:
+    def _rows(
+        self, tokens: TokenArray, config: EncoderConfig, n_words: int | None
+    ) -> PretrainingRows:
         hides = "masked_tokens" in self.objectives
         return PretrainingRows(
             tokens,
             config.max_length,
             self.long_documents,
-            Masking.of(tokens, self.masked_share) if hides else None,
+            Masking.of(tokens, self.masked_share, n_words) if hides else None,
             "segment_order" in self.objectives,
             padding=config.padding,
             shared_types=config.shared_types,
         )
 
+    @property
+    def _rate(self) -> float:
+        if self.learning_rate == "auto":
+            return _RATE_OF_PAPER if self.architecture == "paper" else _RATE
+        return self.learning_rate
+
+    def _n_maskable(self) -> int | None:
+        if self.maskable_words == "auto":
+            return None if self.architecture == "paper" else _MASKABLE_WORDS
+        return self.maskable_words
+
     def _start(self, tokenizer: TextTokenizer | None, config: EncoderConfig, seed: int) -> None:
         """Forget everything and set up a new model."""
         device = usable_device(self.device)
         with seeded(seed, device):
-            model = PretrainingModel(config, self.pooling)
+            model = PretrainingModel(config, self.pooling, self._n_maskable())
         self.tokenizer_ = tokenizer
         self.device_ = device
         self._model = model.to(device).eval()
@@ -524,7 +553,7 @@ default=("masked_tokens", "segment_order")
         else:
             tokenizer, config = self.tokenizer_, self.encoder_.config
         tokens = to_tokens(documents, tokenizer, config, self.long_documents)
-        rows = self._rows(tokens, config)
+        rows = self._rows(tokens, config, self._n_maskable() if first else self._model.n_words)
         if first:
             rows.check_enough()
             self._start(tokenizer, config, seed)
@@ -532,7 +561,7 @@ default=("masked_tokens", "segment_order")
             self._stream = self._make_net(Run(seed), None, 1)
         net = self._stream  # keeps the optimizer's state from call to call
         net.run.in_epoch, net.run.seconds, net.run.sums = 0, 0.0, {}  # left by an interruption
-        net.batch_size, net.lr = self.batch_size, self.learning_rate
+        net.batch_size, net.lr = self.batch_size, self._rate
         self._train(net, rows)
         self._take_history(net.run)
         return self
@@ -551,7 +580,7 @@ default=("masked_tokens", "segment_order")
             n_steps=n_steps,
             n_passes=n_passes,
             batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
+            learning_rate=self._rate,
             weight_decay=self.weight_decay,
             valid=valid,
             device=self.device_,

@@ -63,13 +63,11 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
 
     _parameter_constraints: dict[str, list] = {
         **TextEstimator._parameter_constraints,
-        "mixer": [*TextEstimator._parameter_constraints["mixer"], StrOptions({"auto"})],
         "pretrained": [FNetPretrainer, FrozenEstimator, str, os.PathLike, None],
         "freeze": [Interval(Integral, 0, None, closed="left"), StrOptions({"all"}), None],
         "layer_decay": [Interval(Real, 0, 1, closed="right")],
         "n_encoders": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "pooling": [StrOptions({*POOLINGS, "auto"})],
-        "learning_rate": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
         "max_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],

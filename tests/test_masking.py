@@ -52,6 +52,15 @@ def test_what_may_be_hidden_is_a_word_of_the_vocabulary():
     assert (inputs["input_ids"] < tokens.vocab_size).all()
 
 
+def test_the_first_words_alone_are_hidden_and_stand_in_for_others():
+    masking = Masking.of(TOKENS, 0.5, 20)
+    ids = np.random.default_rng(0).integers(5, TOKENS.vocab_size, (400, 15))
+    before = ids.copy()
+    _, hidden = masking.hide(ids, np.ones(ids.shape, dtype=bool), np.random.default_rng(1))
+    assert set(hidden) == set(range(5, 20))
+    assert set(ids[ids != before]) == {TOKENS.special.mask, *range(5, 20)}
+
+
 def with_other_words(tokens, places, random):
     """Give the same tokens but for some places, where other words of the vocabulary stand."""
     ids = tokens.ids.copy()

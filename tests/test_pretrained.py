@@ -395,7 +395,7 @@ def test_a_conflicting_parameter_is_named(name, value, pretrainer, folder):
 
 
 def test_what_agrees_is_no_conflict(pretrainer):
-    agreeing = dict(depth=2, width=16, max_length=64, feedforward_width=32, mixer="fourier")
+    agreeing = dict(depth=2, width=16, max_length=64, feedforward_width=32, mixer="spectral")
     clf = classifier(FrozenEstimator(pretrainer), max_epochs=1, **agreeing)
     assert clf.fit(TEXTS, TOPICS).encoder_.config.width == 16
     deep = small_pretrainer(depth=4, attention_layers=3, max_steps=1)

@@ -101,6 +101,28 @@ def test_the_history_has_both_objectives(fitted):
     json.dumps(fitted.history_)
 
 
+def test_only_the_most_frequent_words_need_be_found_out(tmp_path):
+    pretrainer = small_pretrainer(maskable_words=12, max_epochs=1).fit(TEXTS)
+    share = pretrainer.score(TEXTS)
+    assert share != small_pretrainer(maskable_words=None, max_epochs=1).fit(TEXTS).score(TEXTS)
+    pretrainer.save(tmp_path)
+    again = FNetPretrainer.load(tmp_path)
+    assert again.score(TEXTS) == share
+    again.set_params(maskable_words=None)  # a fitted model has its own
+    assert again.score(TEXTS) == share
+    again.partial_fit(TEXTS)
+
+
+def test_the_published_architecture_tells_all_words_apart():
+    n_words = {
+        architecture: small_pretrainer(architecture=architecture, max_steps=1)
+        .fit(TEXTS)
+        ._model.n_words
+        for architecture in ("default", "paper")
+    }
+    assert n_words == {"default": 4096, "paper": None}
+
+
 @pytest.mark.parametrize("objective", ["masked_tokens", "segment_order"])
 def test_one_objective_alone(objective):
     pretrainer = small_pretrainer(objectives=[objective], validation_fraction=0, max_epochs=1)
@@ -533,6 +555,7 @@ def test_parameters_are_checked():
         ({"objectives": "masked_tokens"}, "'objectives' parameter"),
         ({"masked_share": 0}, "'masked_share' parameter"),
         ({"masked_share": 1.0}, "'masked_share' parameter"),
+        ({"maskable_words": 0}, "'maskable_words' parameter"),
         ({"attention_layers": 3}, "'attention_layers' parameter"),
         ({"validation_fraction": 1.0}, "'validation_fraction' parameter"),
         ({"checkpoint_minutes": -1}, "'checkpoint_minutes' parameter"),

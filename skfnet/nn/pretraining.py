@@ -45,15 +45,15 @@ class MaskedTokenHead(nn.Module):
         ----------
         hidden : Tensor of shape (n, width)
             Hidden states of the places.
-        words : Tensor of shape (vocab_size, width)
-            The encoder's embeddings of words.
+        words : Tensor of shape (n_words, width)
+            The encoder's embeddings of the first words of the vocabulary, or of all.
 
         Returns
         -------
-        Tensor of shape (n, vocab_size)
+        Tensor of shape (n, n_words)
         """
         states = self.norm(F.gelu(self.dense(hidden), approximate="tanh"))
-        return F.linear(states, words, self.bias)
+        return F.linear(states, words, self.bias[: len(words)])
 
 
 class PretrainingModel(nn.Module):
@@ -65,6 +65,8 @@ class PretrainingModel(nn.Module):
         Sizes and choices of the encoder.
     pooling : {"mean_max", "mean", "max", "cls"}, default="mean_max"
         How hidden states become the vector that tells the order of the segments.
+    n_words : int, optional
+        The first so many words of the vocabulary are told apart; all by default.
 
     Examples
     --------
@@ -77,8 +79,11 @@ class PretrainingModel(nn.Module):
     (torch.Size([1, 100]), torch.Size([2, 2]))
     """
 
-    def __init__(self, config: EncoderConfig, pooling: str = "mean_max") -> None:
+    def __init__(
+        self, config: EncoderConfig, pooling: str = "mean_max", n_words: int | None = None
+    ) -> None:
         super().__init__()
+        self.n_words = n_words
         self.document = DocumentClassifier(config, 2, pooling)
         self.masked = MaskedTokenHead(config)
 
@@ -111,18 +116,18 @@ class PretrainingModel(nn.Module):
         input_ids, lengths, type_ids, **spelling
             As in :meth:`Encoder.forward`.
         masked : Tensor of int, shape (n_masked,), optional
-            Places of hidden tokens in ``input_ids.flatten()``. Logits over the vocabulary are
-            computed there and nowhere else.
+            Places of hidden tokens in ``input_ids.flatten()``. Logits of the words are computed
+            there and nowhere else.
 
         Returns
         -------
         dict of Tensor
-            "masked_tokens" of shape (n_masked, vocab_size), where `masked` is given, and
+            "masked_tokens" of shape (n_masked, n_words), where `masked` is given, and
             "segment_order" of shape (batch, 2): in order or swapped.
         """
         hidden = self.encoder(input_ids, lengths, type_ids, **spelling)
         outputs = {"segment_order": self.document.classify(self.document.pool(hidden, lengths))}
         if masked is not None:
-            words = self.encoder.embeddings.words.weight
+            words = self.encoder.embeddings.words.weight[: self.n_words]
             outputs["masked_tokens"] = self.masked(hidden.flatten(0, 1)[masked], words)
         return outputs

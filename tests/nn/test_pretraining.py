@@ -46,6 +46,15 @@ def test_the_output_layer_is_tied_to_the_embeddings():
     assert (gradient.abs().sum(dim=1) > 0).all()  # also of words that no text of the batch has
 
 
+def test_the_first_words_alone_can_be_told_apart():
+    net = model()
+    everything = net(IDS, LENGTHS, masked=MASKED)["masked_tokens"]
+    net.n_words = 10
+    logits = net(IDS, LENGTHS, masked=MASKED)["masked_tokens"]
+    assert logits.shape == (3, 10)
+    torch.testing.assert_close(logits, everything[:, :10])
+
+
 def test_the_order_is_told_by_the_pooled_vector():
     net = model()
     vectors = net.embed(input_ids=IDS, lengths=LENGTHS)
