@@ -182,6 +182,12 @@ class TextEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         parameter = TextTokenizer(model="bpe") if pieces else self.tokenizer
         return fitted_tokenizer(parameter, documents)
 
+    @property
+    def _mixer(self) -> str | Callable[[EncoderConfig], Any]:
+        if self.mixer != "auto":
+            return self.mixer
+        return "fourier" if self.architecture == "paper" else self._auto_mixer
+
     def _config(self, vocab_size: int, subword_buckets: int) -> EncoderConfig:
         """Give the shape of the encoders that the parameters ask for."""
         paper = self.architecture == "paper"
@@ -192,7 +198,6 @@ class TextEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
                 "TextTokenizer(model='bpe')."
             )
         make = EncoderConfig.base if paper else EncoderConfig
-        auto = "fourier" if paper else self._auto_mixer
         pairs = {} if paper else {"bigram_buckets": _bigram_buckets(vocab_size)}
         return make(
             vocab_size=vocab_size,
@@ -200,7 +205,7 @@ class TextEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             depth=self.depth,
             feedforward_width=self.feedforward_width,
             max_length=self.max_length,
-            mixer=auto if self.mixer == "auto" else self.mixer,
+            mixer=self._mixer,
             attention_layers=self.attention_layers,
             attention_layout=self.attention_layout,
             subword_buckets=subword_buckets,

@@ -174,6 +174,11 @@ def write_pretraining(pretrainer: Any, folder: str | os.PathLike) -> None:
     document, masked = pretrainer._model.document, pretrainer._model.masked
     hides, orders = (name in pretrainer.objectives for name in ("masked_tokens", "segment_order"))
     _check_expressible(pretrainer, document, pools=orders)
+    if hides and (pretrainer._model.n_words or np.inf) < document.encoder.config.vocab_size:
+        raise ValueError(
+            f"transformers' FNet tells all words apart, this model the first "
+            f"{pretrainer._model.n_words:,}. Train it with maskable_words=None."
+        )
     model = PublishedModel(
         config=document.encoder.config,
         tokenizer=pretrainer.tokenizer_,

@@ -50,7 +50,7 @@ class Masking:
 
     @classmethod
     def of(cls, tokens: TokenArray, share: float, n_words: int | None = None) -> Masking:
-        """Give the masking for a vocabulary: of its first `n_words`, its special tokens apart.
+        """Give the masking for a vocabulary: of its first `n_words`, or all, without special ones.
 
         Raises
         ------
@@ -164,8 +164,9 @@ class PretrainingRows(Dataset):
         if self.masking is not None and not self.masking.can_hide(tokens.ids).any():
             raise ValueError(
                 "X holds no word of the vocabulary, so that none can be hidden and found out: "
-                "words enter it that occur at least min_frequency times. Give more text, or a "
-                "TextTokenizer with a lower min_frequency."
+                "words enter it that occur at least min_frequency times, and its first "
+                "maskable_words may be hidden. Give more text, a TextTokenizer with a lower "
+                "min_frequency, or a larger maskable_words."
             )
         if self.ordered and not np.any((tokens.firsts > 0) & (tokens.lengths > tokens.firsts)):
             raise ValueError(

@@ -36,7 +36,7 @@ class TextAdam(torch.optim.Optimizer):
         Decoupled, on the matrices of the dense layers alone.
     kinds : iterable of str
         Which tables these are. The words' is none of them where the output layer shares its
-        weights: then every row has a gradient at each step, and AdamW moves them all.
+        weights: then each word that is told apart has a gradient at each step.
     rate_of : callable
         Maps a parameter's name to a factor on its rate. Weights that need no gradient are left
         out.

@@ -46,7 +46,7 @@ def pack_model(model: Ensemble | PretrainingModel) -> dict[str, Any]:
     encoder = shape["encoder"]
     own = {} if isinstance(encoder["mixer"], str) else {"mixer": encoder.pop("mixer")}
     weights = {name: t.detach().cpu().numpy() for name, t in model.state_dict().items()}
-    return {"shape": json.dumps(shape), "weights": weights, **own}
+    return {"shape": json.dumps(shape, default=_plain), "weights": weights, **own}
 
 
 def unpack_model(packed: dict[str, Any]) -> Ensemble | PretrainingModel:

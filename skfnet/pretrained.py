@@ -134,7 +134,8 @@ def find_pretrained(model: Any, documents: Documents, unlabeled: Any, seed: int)
     """
     given = model.pretrained
     if isinstance(given, FNetPretrainer):
-        check_agrees(model, vars(given), None)  # before it takes its time to learn
+        # Before it takes its time to learn.
+        check_agrees(model, vars(given) | {"mixer": given._mixer}, None)
         own = clone(given)
         if own.random_state is None and model.random_state is not None:
             own.random_state = seed

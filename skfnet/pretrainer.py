@@ -40,7 +40,7 @@ __all__ = ["FNetPretrainer"]
 
 # A stream is read in parts of so many documents.
 _PART = 20_000
-# A softmax over a whole vocabulary of 30,000 takes longer than all the rest of a step.
+# A softmax over a vocabulary of 30,000 takes longer than all the rest of a step.
 _MASKABLE_WORDS = 4096
 _RATE, _RATE_OF_PAPER = 5e-3, 1e-3  # post-norm blocks bear less
 
@@ -99,12 +99,14 @@ class FNetPretrainer(TextEstimator):
 default=("masked_tokens", "segment_order")
         What is to be found out: one of them or both, whose losses are added up.
     masked_share : float, default=0.15
-        Share of a text's words that are chosen. Of these, 80 % are hidden behind [MASK], 10 %
-        behind another word, and 10 % stay. Words outside the vocabulary are never chosen.
+        Share of a text's words that is chosen, of those that may be. Of these, 80 % are hidden
+        behind [MASK], 10 % behind another word, and 10 % stay. Words outside the vocabulary are
+        never chosen.
     maskable_words : int, None or "auto", default="auto"
-        Only the first so many words of the vocabulary, which `TextTokenizer` sorts by frequency,
-        are chosen and told apart; None is all of them. A step's time and memory grow with it.
-        "auto" is 4,096, and None with ``architecture="paper"``.
+        Only the first so many entries of the vocabulary may be chosen, and are told apart; None
+        is all of them. The time and memory of a step grow with it. "auto" is 4,096 where
+        `TextTokenizer` makes words, which it sorts by frequency, and None for all other tokens,
+        such as the pieces of ``architecture="paper"``.
     max_epochs : int, default=10
         Passes over the texts.
     max_steps : int or None, default=None
@@ -377,7 +379,8 @@ default=("masked_tokens", "segment_order")
         Returns
         -------
         float
-            The accuracy of "masked_tokens"; of "segment_order" where that is the only objective.
+            The accuracy of "masked_tokens", among as many words as `maskable_words` says; of
+            "segment_order" where that is the only objective.
         """
         self._check_no_labels(y)
         check_is_fitted(self)
@@ -503,10 +506,12 @@ default=("masked_tokens", "segment_order")
                     f"{len(rows)} documents. Use a smaller one, or 0."
                 )
             rows, valid = train_test_split(rows, test_size=n_valid, random_state=seed)
-        of_shape = config, self._n_maskable()
-        train = self._rows(tokens[np.sort(rows)], *of_shape)
+        n_words = self._n_words(config)
+        train = self._rows(tokens[np.sort(rows)], config, n_words)
         train.check_enough()
-        return train, self._rows(tokens[np.sort(valid)], *of_shape) if n_valid else None
+        if not n_valid:
+            return train, None
+        return train, self._rows(tokens[np.sort(valid)], config, n_words)
 
     def _rows(
         self, tokens: TokenArray, config: EncoderConfig, n_words: int | None
@@ -528,16 +533,17 @@ default=("masked_tokens", "segment_order")
             return _RATE_OF_PAPER if self.architecture == "paper" else _RATE
         return self.learning_rate
 
-    def _n_maskable(self) -> int | None:
+    def _n_words(self, config: EncoderConfig) -> int | None:
+        """Give how many entries of the vocabulary a new model tells apart; None is all."""
         if self.maskable_words == "auto":
-            return None if self.architecture == "paper" else _MASKABLE_WORDS
+            return _MASKABLE_WORDS if config.subword_buckets else None  # words, which are spelled
         return self.maskable_words
 
     def _start(self, tokenizer: TextTokenizer | None, config: EncoderConfig, seed: int) -> None:
         """Forget everything and set up a new model."""
         device = usable_device(self.device)
         with seeded(seed, device):
-            model = PretrainingModel(config, self.pooling, self._n_maskable())
+            model = PretrainingModel(config, self.pooling, self._n_words(config))
         self.tokenizer_ = tokenizer
         self.device_ = device
         self._model = model.to(device).eval()
@@ -553,7 +559,7 @@ default=("masked_tokens", "segment_order")
         else:
             tokenizer, config = self.tokenizer_, self.encoder_.config
         tokens = to_tokens(documents, tokenizer, config, self.long_documents)
-        rows = self._rows(tokens, config, self._n_maskable() if first else self._model.n_words)
+        rows = self._rows(tokens, config, self._n_words(config) if first else self._model.n_words)
         if first:
             rows.check_enough()
             self._start(tokenizer, config, seed)

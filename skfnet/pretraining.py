@@ -30,7 +30,7 @@ from .optimizer import TextAdam
 __all__ = ["PretrainingNet", "Run", "make_pretraining_net", "measure", "n_steps_of"]
 
 _USES = ("order", "batch", "held_out", "dropout")  # of random numbers
-# The output layer shares the words' weights, which so have a gradient in every row.
+# The output layer shares the words' weights, so that most of their rows have a gradient.
 _TABLES = ("bigrams", "subwords")
 
 Sums = dict[str, list[float]]  # of an objective: losses, right answers, answers

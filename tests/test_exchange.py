@@ -461,6 +461,8 @@ def test_one_objective_is_written_as_what_it_is(tmp_path):
         assert model.config.architectures == [kind]
     with pytest.raises(ValueError, match="pooling='mean_max'"):
         paper_pretrainer(pooling="mean_max").fit(REVIEWS).to_huggingface(tmp_path)
+    with pytest.raises(ValueError, match="the first 100. Train it with maskable_words=None"):
+        paper_pretrainer(maskable_words=100).fit(REVIEWS).to_huggingface(tmp_path)
 
 
 def test_the_paper_on_top_of_another_architecture_is_refused(tmp_path):

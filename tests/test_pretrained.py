@@ -401,8 +401,11 @@ def test_what_agrees_is_no_conflict(pretrainer):
     deep = small_pretrainer(depth=4, attention_layers=3, max_steps=1)
     clf = classifier(deep, attention_layers=3, max_epochs=1).fit(TEXTS, TOPICS)
     assert clf.encoder_.config.depth == 4
+    unfitted = small_pretrainer(max_steps=1)
+    classifier(unfitted, mixer="spectral", max_epochs=1).fit(TEXTS, TOPICS)
     paper = small_pretrainer(architecture="paper", max_steps=1)
-    clf = classifier(paper, feedforward_width=64, max_epochs=1).fit(TEXTS, TOPICS)
+    agreeing = dict(feedforward_width=64, mixer="fourier")
+    clf = classifier(paper, max_epochs=1, **agreeing).fit(TEXTS, TOPICS)
     assert clf.encoder_.config.feedforward_size == 64
 
 

@@ -52,6 +52,13 @@ class StopAt(Callback):
             raise self.error
 
 
+class Rate(Callback):
+    """Remembers the learning rate at its peak."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.rate = net.lr
+
+
 @pytest.fixture(scope="module")
 def fitted():
     return small_pretrainer().fit(TEXTS)
@@ -102,25 +109,41 @@ def test_the_history_has_both_objectives(fitted):
 
 
 def test_only_the_most_frequent_words_need_be_found_out(tmp_path):
-    pretrainer = small_pretrainer(maskable_words=12, max_epochs=1).fit(TEXTS)
+    pretrainer = small_pretrainer(maskable_words=np.int64(12), max_epochs=1).fit(TEXTS)
     share = pretrainer.score(TEXTS)
-    assert share != small_pretrainer(maskable_words=None, max_epochs=1).fit(TEXTS).score(TEXTS)
     pretrainer.save(tmp_path)
-    again = FNetPretrainer.load(tmp_path)
-    assert again.score(TEXTS) == share
-    again.set_params(maskable_words=None)  # a fitted model has its own
-    assert again.score(TEXTS) == share
-    again.partial_fit(TEXTS)
+    pickled = pickle.loads(pickle.dumps(pretrainer))
+    for again in (FNetPretrainer.load(tmp_path, device="cpu"), pickled):
+        assert again.score(TEXTS) == share
+        again.set_params(maskable_words=None)  # what is fitted keeps to what it was fitted for
+        assert again.score(TEXTS) == share
+        again.partial_fit(TEXTS)
+        assert again._model.n_words == 12
+    everything = [
+        small_pretrainer(maskable_words=n_words, max_epochs=1).fit(TEXTS).history_[0]["train_loss"]
+        for n_words in (None, 10**6, 12)
+    ]
+    assert everything[0] == everything[1] != everything[2]
 
 
-def test_the_published_architecture_tells_all_words_apart():
-    n_words = {
-        architecture: small_pretrainer(architecture=architecture, max_steps=1)
-        .fit(TEXTS)
-        ._model.n_words
-        for architecture in ("default", "paper")
-    }
-    assert n_words == {"default": 4096, "paper": None}
+@pytest.mark.parametrize(
+    ("parameters", "n_words", "rate", "mixer"),
+    [
+        ({}, 4096, 5e-3, "spectral"),
+        ({"tokenizer": TextTokenizer(model="bpe")}, None, 5e-3, "spectral"),
+        ({"architecture": "paper"}, None, 1e-3, "fourier"),
+        ({"maskable_words": 9, "learning_rate": 0.1, "mixer": "dct"}, 9, 0.1, "dct"),
+    ],
+)
+def test_what_auto_stands_for(parameters, n_words, rate, mixer):
+    asked = dict.fromkeys(("maskable_words", "learning_rate", "mixer"), "auto") | parameters
+    for method in ("fit", "partial_fit"):
+        seen = Rate()
+        pretrainer = small_pretrainer(max_steps=1, callbacks=[seen], **asked)
+        getattr(pretrainer, method)(TEXTS)
+        assert pretrainer._model.n_words == n_words
+        assert pretrainer.encoder_.config.mixer == mixer
+        assert seen.rate == rate
 
 
 @pytest.mark.parametrize("objective", ["masked_tokens", "segment_order"])
@@ -384,6 +407,7 @@ def test_another_run_is_not_gone_on_with(tmp_path):
         ({"max_epochs": 3}, "max_epochs=2, not 3"),
         ({"random_state": 4}, "random_state=0, not 4"),
         ({"objectives": ["masked_tokens"]}, "objectives="),
+        ({"maskable_words": 12}, "maskable_words='auto', not 12"),
         ({"tokenizer": TextTokenizer(min_frequency=1)}, "tokenizer=None, not .*min_frequency"),
     ):
         with pytest.raises(ValueError, match=match):
