@@ -68,10 +68,7 @@ N_LABELS = {"imdb": (500, 2000, 25000), "ag_news": (100, 1000)}
 # Of long reviews, latent semantic analysis alone, and the classifier's own size and mixer; of news,
 # as many passes as take less than half an hour on two cores.
 PRETRAINERS: dict[str, dict[str, Any]] = {
-    "imdb": {
-        **{"initial_words": "lsa", "max_epochs": 0},
-        **{"mixer": "fourier_frames", "width": 64},
-    },
+    "imdb": {"initial_words": "lsa", "max_epochs": 0, "mixer": "fourier_frames", "width": 64},
     "ag_news": {"masked_share": 0.3, "max_epochs": 15},
 }
 STARTS = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.sparse import csr_matrix
-from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfTransformer
+from sklearn.utils.extmath import randomized_svd
 
 from .batches import TokenArray
 
@@ -14,17 +14,19 @@ __all__ = ["latent_semantic_vectors"]
 _SIZE = 0.3  # root mean square of the numbers
 
 
-def latent_semantic_vectors(tokens: TokenArray, width: int, seed: int) -> np.ndarray:
-    """Give each word of a vocabulary a vector, like those of words of the same documents.
+def latent_semantic_vectors(
+    tokens: TokenArray, width: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Give each word a vector, like those of words that stand in the same documents.
 
-    A word's vector is its place on the decomposition's axes, each as long as its singular value,
+    It is the word's place on the axes of the decomposition, each as long as its singular value,
     times the word's inverse document frequency, so that in a mean of many words those that stand
     everywhere count little.
 
     Parameters
     ----------
     tokens : TokenArray
-        The documents. Words that the vocabulary has not are left out.
+        The documents. What may be any word, such as [UNK], is left out.
     width : int
         Size of the vectors.
     seed : int
@@ -32,25 +34,27 @@ def latent_semantic_vectors(tokens: TokenArray, width: int, seed: int) -> np.nda
 
     Returns
     -------
-    ndarray of float64, shape (vocab_size, width)
-        0 for words that no document has, and in what columns few documents leave over.
+    words : ndarray of int, shape (n_words,)
+        The ids of the words that the documents have.
+    vectors : ndarray of float32, shape (n_words, width)
+        0 in the last columns where there are fewer words, or documents, than columns.
 
     References
     ----------
     Deerwester, Dumais, Furnas, Landauer and Harshman, "Indexing by Latent Semantic Analysis",
     Journal of the American Society for Information Science 41(6), 1990.
     """
-    known = tokens.ids < tokens.vocab_size
+    known = (tokens.ids < tokens.vocab_size) & ~np.isin(tokens.ids, tokens.special.nameless)
+    words, columns = np.unique(tokens.ids[known], return_inverse=True)
+    vectors = np.zeros((len(words), width), dtype=np.float32)
+    if not len(words):
+        return words, vectors
     documents = np.repeat(np.arange(len(tokens)), tokens.lengths)[known]
-    counts = csr_matrix(
-        (np.ones(len(documents)), (documents, tokens.ids[known])),
-        shape=(len(tokens), tokens.vocab_size),
-    )
+    ones = np.ones(len(documents), dtype=np.float32)
+    counts = csr_matrix((ones, (documents, columns)), shape=(len(tokens), len(words)))
     weights = TfidfTransformer(sublinear_tf=True)
     weighted = weights.fit_transform(counts)
-    decomposition = TruncatedSVD(min(width, *weighted.shape), random_state=seed).fit(weighted)
-    places = decomposition.components_.T * decomposition.singular_values_
-    vectors = np.zeros((tokens.vocab_size, width))
-    vectors[:, : places.shape[1]] = weights.idf_[:, None] * places
-    size = np.sqrt(np.mean(vectors**2))
-    return vectors * (_SIZE / size) if size else vectors
+    n_axes = min(width, *weighted.shape)
+    _, sizes, axes = randomized_svd(weighted, n_axes, n_iter=5, random_state=seed)
+    vectors[:, :n_axes] = weights.idf_[:, None] * axes.T * sizes
+    return words, vectors * (_SIZE / np.sqrt(np.mean(vectors**2)))

@@ -128,6 +128,13 @@ class PretrainingRows(Dataset):
         halves.
     padding, shared_types
         As in :class:`~skfnet.windows.Windows`.
+
+    Attributes
+    ----------
+    documents : TokenArray
+        The documents that have a token.
+    windows : Windows
+        What is read of them.
     """
 
     def __init__(
@@ -141,7 +148,7 @@ class PretrainingRows(Dataset):
         padding: str = "exact",
         shared_types: bool = True,
     ) -> None:
-        tokens = tokens[tokens.lengths > 0]
+        self.documents = tokens = tokens[tokens.lengths > 0]
         if ordered and tokens.firsts is None:
             tokens = in_halves(tokens, max_length, long_documents)
         self.windows = Windows(

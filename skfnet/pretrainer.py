@@ -98,9 +98,9 @@ class FNetPretrainer(TextEstimator):
         Whether a text is read at its own length, or made `max_length` long by [PAD] tokens that
         are mixed like words, as in the paper. "auto" is "exact".
     initial_words : {"random", "lsa"}, default="random"
-        What the words' embeddings begin with. "lsa" is latent semantic analysis, scikit-learn's
-        ``TruncatedSVD`` of the texts' TF-IDF: words that stand in the same documents begin alike.
-        It takes seconds, and on long documents may be all that is needed, see `max_epochs`.
+        What the words' embeddings begin with. "lsa" is latent semantic analysis, a singular value
+        decomposition of the texts' TF-IDF: words that stand in the same documents begin alike. It
+        takes seconds, and on long documents may be all that is needed, see `max_epochs`.
     objectives : sequence of {"masked_tokens", "segment_order"}, \
 default=("masked_tokens", "segment_order")
         What is to be found out: one of them or both, whose losses are added up.
@@ -114,7 +114,8 @@ default=("masked_tokens", "segment_order")
         `TextTokenizer` makes words, which it sorts by frequency, and None for all other tokens,
         such as the pieces of ``architecture="paper"``.
     max_epochs : int, default=10
-        Passes over the texts. 0 leaves it at the initial weights, for ``initial_words="lsa"``.
+        Passes over the texts. 0 leaves `fit` at the initial weights, for ``initial_words="lsa"``;
+        nothing is held out then.
     max_steps : int or None, default=None
         Number of steps, in place of `max_epochs`: as many passes as it takes, the last of which
         may end early.
@@ -506,7 +507,8 @@ default=("masked_tokens", "segment_order")
     ) -> tuple[PretrainingRows, Any]:
         """Give what is learned from, and what is held out or None."""
         rows = np.arange(len(tokens))
-        n_valid = int(np.ceil(self.validation_fraction * len(rows)))
+        learns = bool(self.max_epochs or self.max_steps)
+        n_valid = int(np.ceil(self.validation_fraction * len(rows))) if learns else 0
         valid = rows[:0]
         if n_valid:
             if n_valid == len(rows):
@@ -555,17 +557,14 @@ default=("masked_tokens", "segment_order")
         config: EncoderConfig,
         seed: int,
     ) -> None:
-        """Forget everything and set up a new model, for what is to be learned from."""
+        """Forget everything and set up a new model, its first words taken from the documents."""
         device = usable_device(self.device)
         with seeded(seed, device):
             model = PretrainingModel(config, self.pooling, self._n_words(config))
         if self.initial_words == "lsa":
-            vectors = latent_semantic_vectors(rows.windows.tokens, config.width, seed)
-            there = vectors.any(axis=1)
+            words, vectors = latent_semantic_vectors(rows.documents, config.width, seed)
             with torch.no_grad():
-                model.encoder.embeddings.words.weight[there] = torch.tensor(
-                    vectors[there], dtype=torch.float32
-                )
+                model.encoder.embeddings.words.weight[words] = torch.from_numpy(vectors)
         self.tokenizer_ = tokenizer
         self.device_ = device
         self._model = model.to(device).eval()

@@ -254,7 +254,9 @@ class PretrainingProgress(Progress):
     def on_train_begin(self, net: PretrainingNet, X: Any = None, **kwargs: Any) -> None:
         from tqdm.auto import tqdm
 
-        total = net.n_steps or net.run.step + -(-len(X) // net.batch_size)
+        total = net.n_steps
+        if total is None:
+            total = net.run.step + -(-len(X) // net.batch_size)
         self.bar_ = tqdm(total=total, initial=net.run.step, desc="pretrain", unit="step")
 
     def on_batch_end(self, net: PretrainingNet, training: bool = False, **kwargs: Any) -> None:
