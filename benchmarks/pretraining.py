@@ -1,4 +1,4 @@
-"""What pretraining gives: labels saved, mixers compared at equal steps, padding, and speed.
+r"""What pretraining gives: labels saved, mixers compared at equal steps, padding, and speed.
 
 Four questions, each with a table (--parts):
 
@@ -32,6 +32,8 @@ For instance:
   python benchmarks/pretraining.py --work ~/pretrained
   python benchmarks/pretraining.py --work ~/pretrained --parts speed --repeats 1
   python benchmarks/pretraining.py --work ~/pretrained --parts labels --validation --seeds 1
+  python benchmarks/pretraining.py --work ~/pretrained --parts labels --sets ag_news --params \
+    '{"initial_words": "lsa", "max_epochs": 0, "width": 64, "mixer": "fourier_frames"}'
 """
 
 from __future__ import annotations
@@ -65,10 +67,9 @@ from peers import MODELS
 
 PARTS = ("labels", "mixers", "padding", "speed")
 N_LABELS = {"imdb": (500, 2000, 25000), "ag_news": (100, 1000)}
-# Of long reviews, latent semantic analysis alone, and the classifier's own size and mixer; of news,
-# as many passes as take less than half an hour on two cores.
+# As many passes as take less than half an hour on two cores.
 PRETRAINERS: dict[str, dict[str, Any]] = {
-    "imdb": {"initial_words": "lsa", "max_epochs": 0, "mixer": "fourier_frames", "width": 64},
+    "imdb": {"masked_share": 0.3, "max_epochs": 6},
     "ag_news": {"masked_share": 0.3, "max_epochs": 15},
 }
 STARTS = {
