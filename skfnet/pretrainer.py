@@ -100,7 +100,7 @@ class FNetPretrainer(TextEstimator):
     initial_words : {"random", "lsa"}, default="random"
         What the words' embeddings begin with. "lsa" is latent semantic analysis, a singular value
         decomposition of the texts' TF-IDF: words that stand in the same documents begin alike. It
-        takes seconds, and on long documents may be all that is needed, see `max_epochs`.
+        takes seconds, and fewer passes after it.
     objectives : sequence of {"masked_tokens", "segment_order"}, \
 default=("masked_tokens", "segment_order")
         What is to be found out: one of them or both, whose losses are added up.
