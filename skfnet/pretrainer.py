@@ -100,7 +100,7 @@ class FNetPretrainer(TextEstimator):
     initial_words : {"random", "lsa"}, default="random"
         What the words' embeddings begin with. "lsa" is latent semantic analysis, a singular value
         decomposition of the texts' TF-IDF: words that stand in the same documents begin alike. It
-        takes seconds, and fewer passes after it.
+        takes seconds, and saves passes.
     objectives : sequence of {"masked_tokens", "segment_order"}, \
 default=("masked_tokens", "segment_order")
         What is to be found out: one of them or both, whose losses are added up.
@@ -316,7 +316,9 @@ default=("masked_tokens", "segment_order")
             found.check_same(path, here.settings, here.digest)
             remove_parts(path)
 
-        self._start(train, tokenizer, config, run.seed)
+        self._start(tokenizer, config, run.seed)
+        if not found:
+            self._take_words_from(train, run.seed)
         n_steps = n_steps_of(len(train), self.batch_size, self.max_epochs, self.max_steps)
         n_passes = -(-n_steps // -(-len(train) // self.batch_size))
         net = self._make_net(run, n_steps, n_passes - run.epoch, valid, self._writer(here, path))
@@ -550,25 +552,23 @@ default=("masked_tokens", "segment_order")
             return _MASKABLE_WORDS if config.subword_buckets else None  # words, which are spelled
         return self.maskable_words
 
-    def _start(
-        self,
-        rows: PretrainingRows,
-        tokenizer: TextTokenizer | None,
-        config: EncoderConfig,
-        seed: int,
-    ) -> None:
-        """Forget everything and set up a new model, its first words taken from the documents."""
+    def _start(self, tokenizer: TextTokenizer | None, config: EncoderConfig, seed: int) -> None:
+        """Forget everything and set up a new model."""
         device = usable_device(self.device)
         with seeded(seed, device):
             model = PretrainingModel(config, self.pooling, self._n_words(config))
-        if self.initial_words == "lsa":
-            words, vectors = latent_semantic_vectors(rows.documents, config.width, seed)
-            with torch.no_grad():
-                model.encoder.embeddings.words.weight[words] = torch.from_numpy(vectors)
         self.tokenizer_ = tokenizer
         self.device_ = device
         self._model = model.to(device).eval()
         self._stream = None
+
+    def _take_words_from(self, rows: PretrainingRows, seed: int) -> None:
+        """Begin the words' embeddings with what the documents tell, where that is asked for."""
+        if self.initial_words == "lsa":
+            weight = self.encoder_.embeddings.words.weight
+            words, vectors = latent_semantic_vectors(rows.documents, weight.shape[1], seed)
+            with torch.no_grad():
+                weight[words] = torch.from_numpy(vectors).to(weight.device)
 
     def _go_on(self, X: Any) -> Self:
         """Go once over a part of a stream."""
@@ -583,7 +583,8 @@ default=("masked_tokens", "segment_order")
         rows = self._rows(tokens, config, self._n_words(config) if first else self._model.n_words)
         if first:
             rows.check_enough()
-            self._start(rows, tokenizer, config, seed)
+            self._start(tokenizer, config, seed)
+            self._take_words_from(rows, seed)
         if getattr(self, "_stream", None) is None:
             self._stream = self._make_net(Run(seed), None, 1)
         net = self._stream  # keeps the optimizer's state from call to call

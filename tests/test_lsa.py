@@ -125,13 +125,14 @@ def test_a_stream_begins_with_its_first_part(monkeypatch):
     np.testing.assert_allclose(*similar, atol=1e-4)
 
 
-def test_a_start_alone_is_kept_and_resumed(tmp_path):
+def test_a_start_alone_is_kept_and_resumed(tmp_path, monkeypatch):
     texts, _ = documents(100)
     pretrainer = small_pretrainer(
         initial_words="lsa", max_epochs=0, checkpoint=tmp_path, resume=True, verbose=1
     )
-    first, second = pretrainer.fit(texts).transform(texts), pretrainer.fit(texts).transform(texts)
-    np.testing.assert_array_equal(first, second)
+    first = pretrainer.fit(texts).transform(texts)
+    monkeypatch.delattr("skfnet.pretrainer.latent_semantic_vectors")  # not needed a second time
+    np.testing.assert_array_equal(pretrainer.fit(texts).transform(texts), first)
     pretrainer.save(tmp_path)
     loaded = FNetPretrainer.load(tmp_path, device="cpu")
     np.testing.assert_array_equal(loaded.transform(texts), first)
