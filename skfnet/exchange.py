@@ -136,6 +136,7 @@ def _read(cls: type, name_or_folder: str | os.PathLike, parameters: dict[str, An
         _pairs=None,
         _temperature=1.0,
         _auto_rate=RATE_OF_PUBLISHED,
+        _auto_freeze=None,
         _model=model.to(device).eval(),
         _stream=None,
     )

@@ -91,7 +91,7 @@ def read_pretrainer(cls: type, folder: str | os.PathLike, device: str) -> Any:
 
 def read_encoder(
     folder: str | os.PathLike,
-) -> tuple[TextTokenizer | None, EncoderConfig, str, dict[str, Tensor]]:
+) -> tuple[TextTokenizer | None, EncoderConfig, str, dict[str, Tensor], int]:
     """Read the encoder of a folder alone, without what it was pretrained by.
 
     Returns
@@ -103,6 +103,8 @@ def read_encoder(
     weights : dict of Tensor
         Of a :class:`~skfnet.nn.DocumentClassifier`: views of the file, which is mapped into
         memory.
+    n_steps : int
+        How many steps it has learned for.
 
     Raises
     ------
@@ -113,7 +115,8 @@ def read_encoder(
     shape = state["shape"]
     config = EncoderConfig(**shape["encoder"])
     pooling = trained_pooling(shape["pooling"], state["parameters"]["objectives"])
-    return unpack_tokenizer(state["tokenizer"]), config, pooling, weights
+    tokenizer, n_steps = unpack_tokenizer(state["tokenizer"]), state["fitted"]["n_steps_"]
+    return tokenizer, config, pooling, weights, n_steps
 
 
 def trained_pooling(pooling: str, objectives: Collection[str]) -> str:

@@ -16,6 +16,7 @@ from torch import Tensor
 from .batches import TokenArray
 from .checkpoints import PublishedModel, read_huggingface
 from .documents import Documents, check_input, in_pairs
+from .finetuning import RATE, RATE_OF_PRETRAINED, RATE_OF_PUBLISHED
 from .folders import holds_pretrainer, read_encoder, trained_pooling
 from .nn import EncoderConfig, Ensemble
 from .pretrainer import FNetPretrainer
@@ -46,6 +47,9 @@ class Pretrained:
         Of a :class:`~skfnet.nn.DocumentClassifier`, whose output layer is not used.
     origin : str
         Where it is from, for messages.
+    n_steps : int
+        How many steps an :class:`FNetPretrainer` has learned for. After none, the blocks are as
+        good as new.
     published : bool
         Whether it came in the layout of transformers.
     """
@@ -55,7 +59,15 @@ class Pretrained:
     pooling: str
     weights: dict[str, Tensor]
     origin: str
+    n_steps: int = 0
     published: bool = False
+
+    @property
+    def learning_rate(self) -> float:
+        """What ``learning_rate="auto"`` stands for."""
+        if self.published:
+            return RATE_OF_PUBLISHED
+        return RATE_OF_PRETRAINED if self.n_steps else RATE
 
     @classmethod
     def of_published(cls, model: PublishedModel, origin: str) -> Pretrained:
@@ -86,16 +98,21 @@ class Pretrained:
     def put_into(self, model: Ensemble) -> None:
         """Give each member the pretrained encoder; the output layers stay as they are.
 
-        Where the pooling is the same, its weights and those of the LayerNorm after it, too.
+        Where the pooling is the same, its weights and those of the LayerNorm after it, too. Where
+        nothing but the embeddings says anything, the first member gets all, and the others have
+        blocks of their own: what they agree on is worth more than what equal ones do.
 
         Raises
         ------
         ValueError
             If weights are missing, or of another shape than the configuration says.
         """
-        for member in model.members:
+        taught = self.published or self.n_steps
+        for number, member in enumerate(model.members):
             same = member.pooling_name == self.pooling
             parts = ("encoder.", "pooling.", "norm.") if same else ("encoder.",)
+            if number and not taught:
+                parts = ("encoder.embeddings.",)
             weights = member.state_dict()
             for name in weights:
                 if name.startswith(parts):
@@ -151,7 +168,8 @@ def find_pretrained(model: Any, documents: Documents, unlabeled: Any, seed: int)
         check_is_fitted(given.estimator)
         found = _of(given.estimator)
     elif holds_pretrainer(given):
-        found = Pretrained(*read_encoder(given), origin=os.fspath(given))
+        *encoder, n_steps = read_encoder(given)
+        found = Pretrained(*encoder, os.fspath(given), n_steps)
     else:
         found = Pretrained.of_published(read_huggingface(given), os.fspath(given))
     check_agrees(model, found.config.to_dict(), found.tokenizer)
@@ -221,7 +239,8 @@ def _of(pretrainer: FNetPretrainer) -> Pretrained:
         document.encoder.config,
         trained_pooling(document.pooling_name, pretrainer.objectives),
         document.state_dict(),
-        origin=type(pretrainer).__name__,
+        type(pretrainer).__name__,
+        pretrainer.n_steps_,
     )
 
 

@@ -97,10 +97,11 @@ class FNetPretrainer(TextEstimator):
     padding : {"auto", "exact", "max_length"}, default="auto"
         Whether a text is read at its own length, or made `max_length` long by [PAD] tokens that
         are mixed like words, as in the paper. "auto" is "exact".
-    initial_words : {"random", "lsa"}, default="random"
+    initial_words : {"auto", "lsa", "random"}, default="auto"
         What the words' embeddings begin with. "lsa" is latent semantic analysis, a singular value
-        decomposition of the texts' TF-IDF: words that stand in the same documents begin alike. It
-        takes seconds, and saves passes.
+        decomposition of the texts' TF-IDF: words that stand in the same documents begin alike,
+        and positions and types with nothing. It takes seconds. "auto" is "lsa", and "random" with
+        ``architecture="paper"``.
     objectives : sequence of {"masked_tokens", "segment_order"}, \
 default=("masked_tokens", "segment_order")
         What is to be found out: one of them or both, whose losses are added up.
@@ -114,7 +115,7 @@ default=("masked_tokens", "segment_order")
         `TextTokenizer` makes words, which it sorts by frequency, and None for all other tokens,
         such as the pieces of ``architecture="paper"``.
     max_epochs : int, default=10
-        Passes over the texts. 0 leaves `fit` at the initial weights, for ``initial_words="lsa"``;
+        Passes over the texts. 0 leaves `fit` at the initial weights, latent semantic analysis;
         nothing is held out then.
     max_steps : int or None, default=None
         Number of steps, in place of `max_epochs`: as many passes as it takes, the last of which
@@ -195,7 +196,7 @@ default=("masked_tokens", "segment_order")
 
     _parameter_constraints: dict[str, list] = {
         **TextEstimator._parameter_constraints,
-        "initial_words": [StrOptions({"random", "lsa"})],
+        "initial_words": [StrOptions({"auto", "lsa", "random"})],
         "objectives": [list, tuple],
         "masked_share": [Interval(Real, 0, 1, closed="neither")],
         "maskable_words": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"}), None],
@@ -224,7 +225,7 @@ default=("masked_tokens", "segment_order")
         dropout: float = 0.1,
         pooling: str = "mean_max",
         padding: str = "auto",
-        initial_words: str = "random",
+        initial_words: str = "auto",
         objectives: tuple[str, ...] | list[str] = OBJECTIVES,
         masked_share: float = 0.15,
         maskable_words: int | str | None = "auto",
@@ -564,11 +565,18 @@ default=("masked_tokens", "segment_order")
 
     def _take_words_from(self, rows: PretrainingRows, seed: int) -> None:
         """Begin the words' embeddings with what the documents tell, where that is asked for."""
-        if self.initial_words == "lsa":
-            weight = self.encoder_.embeddings.words.weight
-            words, vectors = latent_semantic_vectors(rows.documents, weight.shape[1], seed)
-            with torch.no_grad():
-                weight[words] = torch.from_numpy(vectors).to(weight.device)
+        published = self.initial_words == "auto" and self.architecture == "paper"
+        if self.initial_words == "random" or published:
+            return
+        embeddings = self.encoder_.embeddings
+        width = embeddings.words.embedding_dim
+        words, vectors = latent_semantic_vectors(rows.documents, width, seed)
+        with torch.no_grad():
+            embeddings.words.weight[words] = torch.from_numpy(vectors).to(self.device_)
+            # At random, they would drown what is known of the words.
+            for table in (embeddings.positions, embeddings.types):
+                if table is not None:
+                    table.weight.zero_()
 
     def _go_on(self, X: Any) -> Self:
         """Go once over a part of a stream."""

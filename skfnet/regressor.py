@@ -85,11 +85,13 @@ class FNetRegressor(RegressorMixin, SupervisedEstimator):
         `fit`. A name on the Hugging Face hub such as ``"google/fnet-base"``, or a folder in the
         layout of transformers, gives published weights. Tokenizer, `max_length`, sizes and mixer
         come from what is pretrained: leave them out here. Each of the encoders starts from the
-        same weights, with an output layer of its own.
-    freeze : int, "all" or None, default=None
+        same weights, with an output layer of its own; with blocks of its own, too, where an
+        FNetPretrainer has taken no step.
+    freeze : int, "all", None or "auto", default="auto"
         How much of a pretrained encoder stays as it is: the embeddings and so many blocks, from
-        the first on; or all of it, vectors of the documents computed once and the output layer
-        alone trained.
+        the first on; all of it, vectors of the documents computed once and the output layer alone
+        trained; or nothing. "auto" is 0, the embeddings alone, where `fit` is given fewer than
+        5,000 documents to start from an :class:`FNetPretrainer`, and None everywhere else.
     layer_decay : float, default=1.0
         Factor on the learning rate from layer to layer, downwards from the output layer: so much
         for the last block of a pretrained encoder, its square for the one below, and so on down
@@ -104,8 +106,8 @@ class FNetRegressor(RegressorMixin, SupervisedEstimator):
     learning_rate : float or "auto", default="auto"
         Peak of the dense layers' rate, which rises linearly over the first tenth of the steps
         and then falls linearly to 0. Embeddings of words have 15 times this rate, those of pairs
-        and n-grams 40 times. "auto" is 4e-3, 1e-3 for what an :class:`FNetPretrainer` has
-        learned, and 3e-5 for published weights.
+        and n-grams 40 times. "auto" is 4e-3, 1e-3 for blocks that an
+        :class:`FNetPretrainer` has taught, and 3e-5 for published weights.
     weight_decay : float, default=0.01
         Decoupled weight decay of the dense layers.
     early_stopping : bool, default=False

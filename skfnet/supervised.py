@@ -28,9 +28,8 @@ from .documents import (
 from .estimator import TextEstimator
 from .exchange import HuggingFaceMixin
 from .finetuning import (
+    FEW_DOCUMENTS,
     RATE,
-    RATE_OF_PRETRAINED,
-    RATE_OF_PUBLISHED,
     Heads,
     have_one_encoder,
     keep_fixed,
@@ -64,7 +63,7 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
     _parameter_constraints: dict[str, list] = {
         **TextEstimator._parameter_constraints,
         "pretrained": [FNetPretrainer, FrozenEstimator, str, os.PathLike, None],
-        "freeze": [Interval(Integral, 0, None, closed="left"), StrOptions({"all"}), None],
+        "freeze": [Interval(Integral, 0, None, closed="left"), StrOptions({"auto", "all"}), None],
         "layer_decay": [Interval(Real, 0, 1, closed="right")],
         "n_encoders": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "pooling": [StrOptions({*POOLINGS, "auto"})],
@@ -190,14 +189,15 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
         tokens = self._tokens(documents)
         absent = self._absent(targets, valid, goes_on, seed)
         seen = ~absent / np.mean(~absent[train], axis=0)
-        train_set = self._labelled(tokens, targets, weights[:, None] * seen, train)
-        valid_set = None if valid is None else self._labelled(tokens, targets, weights, valid)
+        kept = self._kept(len(train))
+        train_set = self._labelled(tokens, targets, weights[:, None] * seen, train, kept)
+        valid_set = None if valid is None else self._labelled(tokens, targets, weights, valid, kept)
         epochs = self.max_epochs
         if epochs == "auto":
             epochs = epochs_for(
                 len(train), self._batch_size(len(train)), self._count_outputs(vars(self))
             )
-        self._train(self._make_net(train_set, valid_set, epochs, seed), train_set, seed)
+        self._train(self._make_net(train_set, valid_set, epochs, seed, kept), train_set, seed)
         self._calibrate(tokens, targets, weights, absent)
         self._stream = None
         return self
@@ -253,11 +253,11 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
         super()._check_parameters()
         if self.pretrained is None:
             self._check_attention_layers()
-            for name, default in (("freeze", None), ("layer_decay", 1.0)):
-                if getattr(self, name) != default:
+            for name, *without in (("freeze", "auto", None), ("layer_decay", 1.0)):
+                if getattr(self, name) not in without:
                     raise InvalidParameterError(
                         f"The '{name}' parameter of {type(self).__name__} is for a pretrained "
-                        f"encoder, but pretrained is None. Use {name}={default}, or give one."
+                        f"encoder, but pretrained is None. Use {name}={without[0]!r}, or give one."
                     )
 
     def _documents(self, X: Any, fitted: bool = True) -> Documents:
@@ -306,6 +306,7 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
         self._pairs = in_pairs(documents)
         self._temperature = 1.0
         self._auto_rate = auto["learning_rate"]
+        self._auto_freeze = auto["freeze"]
         self._model = model.to(device).eval()
         self._stream = None
 
@@ -315,21 +316,29 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
     def _auto(self, pretrained: Pretrained | None) -> dict[str, Any]:
         """Say what "auto" stands for, by parameter."""
         if pretrained is None:
-            paper, pooling, rate = self.architecture == "paper", None, RATE
+            paper, pooling, rate, freeze = self.architecture == "paper", None, RATE, None
         else:
             paper = pretrained.config.norm == "post"
             pooling = None if pretrained.pooling == "none" else pretrained.pooling
-            rate = RATE_OF_PUBLISHED if pretrained.published else RATE_OF_PRETRAINED
+            rate, freeze = pretrained.learning_rate, None if pretrained.published else 0
         return {
             "pooling": pooling or ("cls" if paper else "mean_max"),
             "n_encoders": 1 if paper else 4,
             "learning_rate": rate,
+            "freeze": freeze,
         }
 
     @property
     def _rate(self) -> float:
         """The learning rate, "auto" resolved."""
         return self._auto_rate if self.learning_rate == "auto" else self.learning_rate
+
+    def _kept(self, n_documents: int | None) -> int | str | None:
+        """Say how much of the encoder stays as it is, "auto" resolved; None is a stream."""
+        if self.freeze != "auto":
+            return self.freeze
+        few = n_documents is not None and n_documents < FEW_DOCUMENTS
+        return self._auto_freeze if few else None
 
     def _check_freeze(
         self, config: EncoderConfig, pretrained: Any = None, pooling: str | None = None
@@ -363,11 +372,12 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
         if learned is not None:
             self._start(documents, learned, seed)
         rows = np.arange(len(y))
-        train_set = self._labelled(self._tokens(documents), targets, weights, rows)
-        how = self.freeze, self.layer_decay
+        kept = self._kept(None)
+        train_set = self._labelled(self._tokens(documents), targets, weights, rows, kept)
+        how = kept, self.layer_decay
         if getattr(self, "_stream", None) is None or self._stream[2] != how:
             # The net keeps the optimizer's state, the generator moves on, from call to call.
-            net = self._make_net(train_set, None, None, seed)
+            net = self._make_net(train_set, None, None, seed, kept)
             self._stream = net, np.random.default_rng(seed), how
         net, random, _ = self._stream
         net.batch_size = self._batch_size(len(y))
@@ -381,10 +391,11 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
         valid: LabelledWindows | None,
         max_epochs: int | None,
         seed: int,
+        kept: int | str | None,
     ) -> TextNet:
         batch_size = self._batch_size(len(train.windows.tokens))
-        heads_alone = self.freeze == "all"
-        keep_fixed(self._model, None if heads_alone else self.freeze)
+        heads_alone = kept == "all"
+        keep_fixed(self._model, None if heads_alone else kept)
         return make_net(
             Heads(self._model) if heads_alone else self._model,
             n_batches=-(-len(train) // batch_size),
@@ -417,10 +428,15 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
         self.n_iter_ = len(self.history_)
 
     def _labelled(
-        self, tokens: TokenArray, targets: np.ndarray, weights: np.ndarray, rows: np.ndarray
+        self,
+        tokens: TokenArray,
+        targets: np.ndarray,
+        weights: np.ndarray,
+        rows: np.ndarray,
+        kept: int | str | None,
     ) -> LabelledWindows:
         windows = self._windows(tokens[rows])
-        if self.freeze != "all":
+        if kept != "all":
             return LabelledWindows(windows, targets[rows], weights[rows])
         model = self._model.members[0] if have_one_encoder(self._model) else self._model
         vectors = run_each_window(model.embed, windows, **self._batches_there())

@@ -40,7 +40,7 @@ def test_words_stand_where_numpys_decomposition_places_them():
     vector_of = dict(zip(ids.tolist(), vectors, strict=True))
     assert len(ids) == len(WORDS)
     found = np.array([vector_of[i] for i in ids_of(tokenizer, WORDS)])
-    assert np.sqrt(np.mean(vectors**2)) == pytest.approx(0.3)
+    assert np.sqrt(np.mean(vectors**2)) == pytest.approx(0.03, rel=1e-4)
     expected *= np.linalg.norm(found) / np.linalg.norm(expected)
     # Axes may point either way: what words have to do with each other does not depend on it.
     np.testing.assert_allclose(found @ found.T, expected @ expected.T, atol=1e-3)
@@ -105,6 +105,24 @@ def test_a_few_labels_are_enough_then():
         clf = FNetClassifier(pretrained=pretrainer, n_encoders=1, random_state=0, device="cpu")
         scores[start] = clf.fit(x, y, unlabeled=texts).score(others, expected)
     assert scores["lsa"] > 0.9 > scores["random"], scores
+
+
+def test_what_a_few_labels_are_for_is_not_drowned_at_first():
+    """Positions and types say nothing yet."""
+    texts, _ = documents(100)
+    begun = small_pretrainer(max_epochs=0).fit(texts).encoder_.embeddings
+    assert begun.words.weight.any(dim=1).all()
+    assert not begun.positions.weight.any() and not begun.types.weight.any()
+
+
+def test_the_published_architecture_begins_at_random():
+    texts, _ = documents(100)
+    for architecture, given in (("default", "lsa"), ("paper", "random")):
+        how = {"architecture": architecture, "max_epochs": 0}
+        auto = small_pretrainer(**how).fit(texts)
+        other = small_pretrainer(initial_words=given, **how).fit(texts)
+        vectors = [p.encoder_.embeddings.words.weight.detach().numpy() for p in (auto, other)]
+        np.testing.assert_array_equal(*vectors)
 
 
 def test_learning_goes_on_from_there():

@@ -86,11 +86,25 @@ def test_all_weights_are_those_of_the_pretrained_encoder_and_all_of_them_learn(p
     )
     heads = [member.output.weight for member in clf._model.members]
     assert not torch.equal(*heads)
-    clf = classifier(FrozenEstimator(pretrainer), max_epochs=2).fit(TEXTS, TOPICS)
+    clf = classifier(FrozenEstimator(pretrainer), max_epochs=2, freeze=None).fit(TEXTS, TOPICS)
     still = weights_of(pretrainer.encoder_).keys() - changed(
         weights_of(pretrainer.encoder_), clf.encoder_
     )
     assert still == set()
+
+
+def test_encoders_share_the_words_alone_where_no_step_was_taken(tmp_path):
+    begun = small_pretrainer(max_epochs=0).fit(UNLABELED)
+    begun.save(tmp_path)
+    for given in (FrozenEstimator(begun), tmp_path):
+        clf = classifier(given, n_encoders=3, freeze="all", max_epochs=1).fit(TEXTS, TOPICS)
+        first, *others = clf.encoders_
+        assert changed(weights_of(begun.encoder_), first) == set()
+        for other in others:
+            assert changed(weights_of(first.embeddings), other.embeddings) == set()
+            assert changed(weights_of(first.blocks), other.blocks)
+        own, theirs = clf.transform(OTHERS)[:, :16], begun.transform(OTHERS)
+        np.testing.assert_allclose(own, theirs, atol=1e-5)
 
 
 def test_pooling_weights_come_along_where_the_pooling_is_the_same():
@@ -122,6 +136,10 @@ def test_auto_is_the_pooling_that_was_pretrained_and_a_lower_rate(how, pooling, 
     clf.fit(TEXTS, TOPICS)
     assert [member.pooling_name for member in clf._model.members] == [pooling] * n_encoders
     assert max(rates) == pytest.approx(1e-3, rel=0.1)
+    rates.clear()
+    untaught = small_pretrainer(max_epochs=0, **how)
+    clf.set_params(pretrained=untaught).fit(TEXTS, TOPICS)
+    assert max(rates) == pytest.approx(4e-3, rel=0.1)
     clf.set_params(pretrained=None, depth=1, max_epochs=20).fit(TEXTS, TOPICS)
     assert max(rates) == pytest.approx(4e-3, rel=0.1)
 
@@ -270,6 +288,24 @@ def test_the_first_blocks_stay_exactly_as_they_are(freeze, mixer):
         assert changed(before, encoder) == {name for name in before if not name.startswith(fixed)}
     clf.set_params(freeze=None, warm_start=True).fit(TEXTS, TOPICS)
     assert changed(before, clf.encoder_) == set(before)
+
+
+def test_of_few_documents_the_embeddings_stay_and_the_blocks_learn(pretrainer, monkeypatch):
+    before = weights_of(pretrainer.encoder_)
+    blocks = {name for name in before if name.startswith("blocks.")}
+    monkeypatch.setattr("skfnet.supervised.FEW_DOCUMENTS", len(TEXTS) + 1)
+    clf = classifier(FrozenEstimator(pretrainer)).fit(TEXTS, TOPICS)
+    assert clf.freeze == "auto" and changed(before, clf.encoder_) == blocks
+    monkeypatch.setattr("skfnet.supervised.FEW_DOCUMENTS", len(TEXTS))
+    assert changed(before, clf.fit(TEXTS, TOPICS).encoder_) == set(before)
+    # Nobody knows how long a stream is, and from nothing all has to be learned.
+    monkeypatch.undo()
+    clf.partial_fit(TEXTS, TOPICS)
+    stream = clone(clf).partial_fit(TEXTS, TOPICS, classes=np.unique(TOPICS))
+    assert changed(before, stream.encoder_) == set(before)
+    scratch = classifier(None, freeze="auto", max_epochs=1).fit(TEXTS, TOPICS)
+    words = weights_of(scratch.encoder_)
+    assert changed(words, scratch.set_params(warm_start=True).fit(TEXTS, TOPICS).encoder_)
 
 
 def test_freeze_all_keeps_the_encoder_and_trains_the_output_layer(pretrainer):
@@ -453,6 +489,7 @@ def test_freeze_and_layer_decay_are_checked(pretrainer, folder):
     for changes in ({"freeze": 1}, {"freeze": "all"}, {"layer_decay": 0.5}):
         with pytest.raises(ValueError, match="is for a pretrained encoder"):
             small_classifier(**changes).fit(TEXTS, TOPICS)
+    small_classifier(freeze=None).fit(TEXTS, TOPICS)  # nothing is kept, nothing is missing
     with pytest.raises(ValueError, match="'freeze' parameter .* depth=2.* Got 3"):
         classifier(folder, freeze=3).fit(TEXTS, TOPICS)
     for changes in ({"freeze": -1}, {"freeze": "some"}, {"layer_decay": 0}, {"layer_decay": 1.1}):
