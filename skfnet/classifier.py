@@ -97,8 +97,7 @@ class FNetClassifier(ClassifierMixin, SupervisedEstimator):
         `fit`. A name on the Hugging Face hub such as ``"google/fnet-base"``, or a folder in the
         layout of transformers, gives published weights. Tokenizer, `max_length`, sizes and mixer
         come from what is pretrained: leave them out here. Each of the encoders starts from the
-        same weights, with an output layer of its own; with blocks of its own, too, where an
-        FNetPretrainer has taken no step.
+        same weights, with an output layer of its own.
     freeze : int, "all", None or "auto", default="auto"
         How much of a pretrained encoder stays as it is: the embeddings and so many blocks, from
         the first on; all of it, vectors of the documents computed once and the output layer alone

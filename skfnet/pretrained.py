@@ -98,21 +98,16 @@ class Pretrained:
     def put_into(self, model: Ensemble) -> None:
         """Give each member the pretrained encoder; the output layers stay as they are.
 
-        Where the pooling is the same, its weights and those of the LayerNorm after it, too. Where
-        nothing but the embeddings says anything, the first member gets all, and the others have
-        blocks of their own: what they agree on is worth more than what equal ones do.
+        Where the pooling is the same, its weights and those of the LayerNorm after it, too.
 
         Raises
         ------
         ValueError
             If weights are missing, or of another shape than the configuration says.
         """
-        taught = self.published or self.n_steps
-        for number, member in enumerate(model.members):
+        for member in model.members:
             same = member.pooling_name == self.pooling
             parts = ("encoder.", "pooling.", "norm.") if same else ("encoder.",)
-            if number and not taught:
-                parts = ("encoder.embeddings.",)
             weights = member.state_dict()
             for name in weights:
                 if name.startswith(parts):

@@ -93,20 +93,6 @@ def test_all_weights_are_those_of_the_pretrained_encoder_and_all_of_them_learn(p
     assert still == set()
 
 
-def test_encoders_share_the_words_alone_where_no_step_was_taken(tmp_path):
-    begun = small_pretrainer(max_epochs=0).fit(UNLABELED)
-    begun.save(tmp_path)
-    for given in (FrozenEstimator(begun), tmp_path):
-        clf = classifier(given, n_encoders=3, freeze="all", max_epochs=1).fit(TEXTS, TOPICS)
-        first, *others = clf.encoders_
-        assert changed(weights_of(begun.encoder_), first) == set()
-        for other in others:
-            assert changed(weights_of(first.embeddings), other.embeddings) == set()
-            assert changed(weights_of(first.blocks), other.blocks)
-        own, theirs = clf.transform(OTHERS)[:, :16], begun.transform(OTHERS)
-        np.testing.assert_allclose(own, theirs, atol=1e-5)
-
-
 def test_pooling_weights_come_along_where_the_pooling_is_the_same():
     pretrainer = small_pretrainer(pooling="cls", max_steps=3).fit(UNLABELED)
     still = dict(learning_rate=1e-12, max_epochs=1)
