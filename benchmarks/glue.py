@@ -165,6 +165,7 @@ def weights(data: Path, work: Path, settings: dict[str, Any]) -> Path:
         max_steps=settings["steps"],
         learning_rate=settings["pretraining_rate"],
         maskable_words=settings["maskable_words"] or None,
+        initial_words="random",
         random_state=0,
         checkpoint=folder / "checkpoint",
         checkpoint_minutes=1,
@@ -207,10 +208,10 @@ def fine_tuning(data: Path, work: Path, settings: dict[str, Any]) -> dict[str, f
 
     set_up(settings)
     task, begun_from = settings["task"], settings["start"]
-    given: dict[str, Any] = {"pretrained": begun_from}
+    given: dict[str, Any] = {"pretrained": begun_from, "freeze": None}
     if begun_from == "pretrained":
         folder = weights(data, work, settings)
-        given = {"pretrained": folder, "pooling": POOLINGS[settings["architecture"]]}
+        given |= {"pretrained": folder, "pooling": POOLINGS[settings["architecture"]]}
     elif begun_from == "none":
         given = shape(settings, corpus(data, settings))
     documents, targets, others, expected = split(data, task, settings["seed"], settings["limit"])

@@ -149,6 +149,7 @@ def label(data: Path, folder: Path, settings: dict[str, Any]) -> dict[str, float
             model = FNetClassifier(
                 pretrained=folder if settings["start"] == "pretrained" else None,
                 padding=settings.get("padding", "auto"),
+                freeze=None if "padding" in settings else "auto",  # the paper's fine-tuning
                 random_state=settings["seed"],
                 device="cpu",
             )

@@ -98,11 +98,12 @@ class FNetClassifier(ClassifierMixin, SupervisedEstimator):
         layout of transformers, gives published weights. Tokenizer, `max_length`, sizes and mixer
         come from what is pretrained: leave them out here. Each of the encoders starts from the
         same weights, with an output layer of its own.
-    freeze : int, "all", None or "auto", default="auto"
+    freeze : int, "words", "all", None or "auto", default="auto"
         How much of a pretrained encoder stays as it is: the embeddings and so many blocks, from
-        the first on; all of it, vectors of the documents computed once and the output layer alone
-        trained; or nothing. "auto" is 0, the embeddings alone, where `fit` is given fewer than
-        5,000 documents to start from an :class:`FNetPretrainer`, and None everywhere else.
+        the first on; the embeddings but for the types, which tell the texts of a pair apart; all
+        of it, vectors of the documents computed once and the output layer alone trained; or
+        nothing. "auto" is "words" where `fit` is given fewer than 5,000 documents and started
+        from an :class:`FNetPretrainer`, and None everywhere else, in `partial_fit`, too.
     layer_decay : float, default=1.0
         Factor on the learning rate from layer to layer, downwards from the output layer: so much
         for the last block of a pretrained encoder, its square for the one below, and so on down

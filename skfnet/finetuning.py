@@ -20,16 +20,16 @@ __all__ = [
     "layer_rates",
 ]
 
-# What learning_rate="auto" stands for: from nothing, from an FNetPretrainer, and from published
-# weights, for which the paper searched from 1e-5 to 5e-5.
+# What learning_rate="auto" stands for: with new blocks, with those that an FNetPretrainer has
+# taught, and from published weights, for which the paper searched from 1e-5 to 5e-5.
 RATE, RATE_OF_PRETRAINED, RATE_OF_PUBLISHED = 4e-3, 1e-3, 3e-5
 # Of fewer labelled documents than this, more is learned where what was learned of the words from
 # other texts stays: news crossed over at some 3,000 documents, film reviews beyond 7,000.
 FEW_DOCUMENTS = 5000
 
 
-def keep_fixed(model: Ensemble, n_blocks: int | None) -> None:
-    """Let the embeddings and the first blocks of each encoder need no gradient.
+def keep_fixed(model: Ensemble, kept: int | str | None) -> None:
+    """Let a part of each encoder need no gradient.
 
     What an earlier call has fixed moves again; what a mixer keeps fixed itself never does.
 
@@ -37,15 +37,19 @@ def keep_fixed(model: Ensemble, n_blocks: int | None) -> None:
     ----------
     model : Ensemble
         Changed in place.
-    n_blocks : int or None
-        How many blocks; None fixes nothing, the embeddings neither.
+    kept : int, "words" or None
+        The embeddings and so many blocks; the embeddings but for the types, which tell the texts
+        of a pair apart; or nothing.
     """
     for weight in getattr(model, "kept_fixed", ()):
         weight.requires_grad_(True)
     modules: list[nn.Module] = []
-    if n_blocks is not None:
-        for encoder in (member.encoder for member in model.members):
-            modules += [encoder.embeddings, *encoder.blocks[:n_blocks]]
+    for encoder in (member.encoder for member in model.members):
+        if kept == "words":
+            parts = encoder.embeddings.named_children()
+            modules += [part for name, part in parts if name != "types"]
+        elif kept is not None:
+            modules += [encoder.embeddings, *encoder.blocks[:kept]]
     weights = [weight for module in modules for weight in module.parameters()]
     model.kept_fixed = [weight for weight in weights if weight.requires_grad]
     for weight in model.kept_fixed:

@@ -45,11 +45,11 @@ class Pretrained:
         How it was pooled; "none" where it was not, or by what was not trained.
     weights : dict of Tensor
         Of a :class:`~skfnet.nn.DocumentClassifier`, whose output layer is not used.
-    origin : str
-        Where it is from, for messages.
     n_steps : int
         How many steps an :class:`FNetPretrainer` has learned for. After none, the blocks are as
         good as new.
+    origin : str
+        Where it is from, for messages.
     published : bool
         Whether it came in the layout of transformers.
     """
@@ -58,8 +58,8 @@ class Pretrained:
     config: EncoderConfig
     pooling: str
     weights: dict[str, Tensor]
+    n_steps: int
     origin: str
-    n_steps: int = 0
     published: bool = False
 
     @property
@@ -69,13 +69,18 @@ class Pretrained:
             return RATE_OF_PUBLISHED
         return RATE_OF_PRETRAINED if self.n_steps else RATE
 
+    @property
+    def freeze(self) -> str | None:
+        """What ``freeze="auto"`` stands for where there are few labelled documents."""
+        return None if self.published else "words"
+
     @classmethod
     def of_published(cls, model: PublishedModel, origin: str) -> Pretrained:
         """Give what there is to start from in a model in the layout of transformers."""
         weights = {f"encoder.{name}": tensor for name, tensor in model.encoder.items()}
         weights |= {f"pooling.{name}": tensor for name, tensor in (model.pooling or {}).items()}
         pooling = "none" if model.pooling is None else "cls"
-        return cls(model.tokenizer, model.config, pooling, weights, origin, published=True)
+        return cls(model.tokenizer, model.config, pooling, weights, 0, origin, published=True)
 
     def check_reads(self, documents: Documents) -> None:
         """Refuse texts where there is no tokenizer for them.
@@ -163,8 +168,7 @@ def find_pretrained(model: Any, documents: Documents, unlabeled: Any, seed: int)
         check_is_fitted(given.estimator)
         found = _of(given.estimator)
     elif holds_pretrainer(given):
-        *encoder, n_steps = read_encoder(given)
-        found = Pretrained(*encoder, os.fspath(given), n_steps)
+        found = Pretrained(*read_encoder(given), origin=os.fspath(given))
     else:
         found = Pretrained.of_published(read_huggingface(given), os.fspath(given))
     check_agrees(model, found.config.to_dict(), found.tokenizer)
@@ -234,8 +238,8 @@ def _of(pretrainer: FNetPretrainer) -> Pretrained:
         document.encoder.config,
         trained_pooling(document.pooling_name, pretrainer.objectives),
         document.state_dict(),
-        type(pretrainer).__name__,
         pretrainer.n_steps_,
+        origin=type(pretrainer).__name__,
     )
 
 

@@ -100,7 +100,8 @@ class FNetPretrainer(TextEstimator):
     initial_words : {"auto", "lsa", "random"}, default="auto"
         What the words' embeddings begin with. "lsa" is latent semantic analysis, a singular value
         decomposition of the texts' TF-IDF: words that stand in the same documents begin alike,
-        and positions and types with nothing. It takes seconds. "auto" is "lsa", and "random" with
+        and positions and types with nothing. It takes seconds. "auto" is "lsa" where
+        `TextTokenizer` makes words, and "random" for all other tokens, such as the pieces of
         ``architecture="paper"``.
     objectives : sequence of {"masked_tokens", "segment_order"}, \
 default=("masked_tokens", "segment_order")
@@ -115,8 +116,8 @@ default=("masked_tokens", "segment_order")
         `TextTokenizer` makes words, which it sorts by frequency, and None for all other tokens,
         such as the pieces of ``architecture="paper"``.
     max_epochs : int, default=10
-        Passes over the texts. 0 leaves `fit` at the initial weights, latent semantic analysis;
-        nothing is held out then.
+        Passes over the texts. 0 leaves `fit` at the initial weights, for latent semantic analysis
+        alone; nothing is held out then.
     max_steps : int or None, default=None
         Number of steps, in place of `max_epochs`: as many passes as it takes, the last of which
         may end early.
@@ -337,9 +338,9 @@ default=("masked_tokens", "segment_order")
     def partial_fit(self, X: Any, y: None = None) -> Self:
         """Go once over more text.
 
-        The first call learns the vocabulary from its own documents: give it many, or a fitted
-        tokenizer. The learning rate rises over the first 20 batches and then stays; nothing is
-        held out, and no checkpoint is written.
+        The first call learns the vocabulary, and what the words begin with, from its own
+        documents: give it many. The learning rate rises over the first 20 batches and then stays;
+        nothing is held out, and no checkpoint is written.
 
         Parameters
         ----------
@@ -564,19 +565,20 @@ default=("masked_tokens", "segment_order")
         self._stream = None
 
     def _take_words_from(self, rows: PretrainingRows, seed: int) -> None:
-        """Begin the words' embeddings with what the documents tell, where that is asked for."""
-        published = self.initial_words == "auto" and self.architecture == "paper"
-        if self.initial_words == "random" or published:
-            return
+        """Begin with what the documents tell of the words alone; see `initial_words`."""
         embeddings = self.encoder_.embeddings
+        initial = self.initial_words
+        if initial == "auto":
+            initial = "lsa" if embeddings.subwords is not None else "random"
+        if initial == "random":
+            return
         width = embeddings.words.embedding_dim
         words, vectors = latent_semantic_vectors(rows.documents, width, seed)
         with torch.no_grad():
             embeddings.words.weight[words] = torch.from_numpy(vectors).to(self.device_)
             # At random, they would drown what is known of the words.
-            for table in (embeddings.positions, embeddings.types):
-                if table is not None:
-                    table.weight.zero_()
+            for table in filter(None, (embeddings.positions, embeddings.types)):
+                table.weight.zero_()
 
     def _go_on(self, X: Any) -> Self:
         """Go once over a part of a stream."""

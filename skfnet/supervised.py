@@ -63,7 +63,11 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
     _parameter_constraints: dict[str, list] = {
         **TextEstimator._parameter_constraints,
         "pretrained": [FNetPretrainer, FrozenEstimator, str, os.PathLike, None],
-        "freeze": [Interval(Integral, 0, None, closed="left"), StrOptions({"auto", "all"}), None],
+        "freeze": [
+            Interval(Integral, 0, None, closed="left"),
+            StrOptions({"auto", "words", "all"}),
+            None,
+        ],
         "layer_decay": [Interval(Real, 0, 1, closed="right")],
         "n_encoders": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "pooling": [StrOptions({*POOLINGS, "auto"})],
@@ -92,7 +96,7 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
         pooling: str = "auto",
         padding: str = "auto",
         pretrained: FNetPretrainer | FrozenEstimator | str | os.PathLike | None = None,
-        freeze: int | str | None = None,
+        freeze: int | str | None = "auto",
         layer_decay: float = 1.0,
         max_epochs: int | str = "auto",
         batch_size: int | str = "auto",
@@ -189,7 +193,7 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
         tokens = self._tokens(documents)
         absent = self._absent(targets, valid, goes_on, seed)
         seen = ~absent / np.mean(~absent[train], axis=0)
-        kept = self._kept(len(train))
+        kept = self._kept(len(y))
         train_set = self._labelled(tokens, targets, weights[:, None] * seen, train, kept)
         valid_set = None if valid is None else self._labelled(tokens, targets, weights, valid, kept)
         epochs = self.max_epochs
@@ -320,7 +324,7 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
         else:
             paper = pretrained.config.norm == "post"
             pooling = None if pretrained.pooling == "none" else pretrained.pooling
-            rate, freeze = pretrained.learning_rate, None if pretrained.published else 0
+            rate, freeze = pretrained.learning_rate, pretrained.freeze
         return {
             "pooling": pooling or ("cls" if paper else "mean_max"),
             "n_encoders": 1 if paper else 4,

@@ -440,6 +440,7 @@ def test_a_written_pretrainer_is_a_start_like_its_own_folder(tmp_path):
     pretrainer.to_huggingface(tmp_path / "theirs")
     pretrainer.save(tmp_path / "ours")
     settings = {"pooling": "cls", "n_encoders": 1, "learning_rate": 1e-3, "max_epochs": 1}
+    settings["freeze"] = None
     found = [
         FNetClassifier(pretrained=start, random_state=0, device="cpu", **settings)
         .fit(REVIEWS, TOPICS)
@@ -448,6 +449,14 @@ def test_a_written_pretrainer_is_a_start_like_its_own_folder(tmp_path):
     ]
     assert np.array_equal(found[0], found[1])
     assert np.array_equal(found[0], found[2])
+
+
+def test_of_published_weights_all_learn_however_few_the_documents(tmp_path):
+    pretrainer = paper_pretrainer().fit(REVIEWS)
+    pretrainer.to_huggingface(tmp_path)
+    clf = FNetClassifier(pretrained=tmp_path, max_epochs=1, learning_rate=1e-3, device="cpu")
+    words = clf.fit(REVIEWS, TOPICS).encoder_.embeddings.words.weight
+    assert not torch.equal(words, pretrainer.encoder_.embeddings.words.weight)
 
 
 def test_one_objective_is_written_as_what_it_is(tmp_path):

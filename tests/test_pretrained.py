@@ -122,12 +122,20 @@ def test_auto_is_the_pooling_that_was_pretrained_and_a_lower_rate(how, pooling, 
     clf.fit(TEXTS, TOPICS)
     assert [member.pooling_name for member in clf._model.members] == [pooling] * n_encoders
     assert max(rates) == pytest.approx(1e-3, rel=0.1)
-    rates.clear()
-    untaught = small_pretrainer(max_epochs=0, **how)
-    clf.set_params(pretrained=untaught).fit(TEXTS, TOPICS)
-    assert max(rates) == pytest.approx(4e-3, rel=0.1)
     clf.set_params(pretrained=None, depth=1, max_epochs=20).fit(TEXTS, TOPICS)
     assert max(rates) == pytest.approx(4e-3, rel=0.1)
+
+
+@pytest.mark.parametrize(("epochs", "rate"), [(0, 4e-3), (1, 1e-3)])
+def test_the_rate_is_lower_for_blocks_that_were_taught(epochs, rate, tmp_path):
+    unfitted = small_pretrainer(max_epochs=epochs)
+    fitted = clone(unfitted).fit(TEXTS)
+    fitted.save(tmp_path)
+    for start in (unfitted, FrozenEstimator(fitted), tmp_path):
+        rates = []
+        clf = classifier(start, learning_rate="auto", max_epochs=20, callbacks=[RateLogger(rates)])
+        clf.fit(TEXTS, TOPICS)
+        assert max(rates) == pytest.approx(rate, rel=0.1)
 
 
 def test_an_unfitted_pretrainer_is_cloned_and_fitted_on_the_texts():
@@ -276,22 +284,43 @@ def test_the_first_blocks_stay_exactly_as_they_are(freeze, mixer):
     assert changed(before, clf.encoder_) == set(before)
 
 
-def test_of_few_documents_the_embeddings_stay_and_the_blocks_learn(pretrainer, monkeypatch):
+@pytest.mark.parametrize("kind", [FNetClassifier, FNetRegressor])
+def test_of_few_documents_words_stay_and_all_else_learns(kind, pretrainer, monkeypatch):
+    y = TOPICS if kind is FNetClassifier else np.arange(90.0)
     before = weights_of(pretrainer.encoder_)
-    blocks = {name for name in before if name.startswith("blocks.")}
-    monkeypatch.setattr("skfnet.supervised.FEW_DOCUMENTS", len(TEXTS) + 1)
-    clf = classifier(FrozenEstimator(pretrainer)).fit(TEXTS, TOPICS)
-    assert clf.freeze == "auto" and changed(before, clf.encoder_) == blocks
-    monkeypatch.setattr("skfnet.supervised.FEW_DOCUMENTS", len(TEXTS))
-    assert changed(before, clf.fit(TEXTS, TOPICS).encoder_) == set(before)
-    # Nobody knows how long a stream is, and from nothing all has to be learned.
-    monkeypatch.undo()
-    clf.partial_fit(TEXTS, TOPICS)
-    stream = clone(clf).partial_fit(TEXTS, TOPICS, classes=np.unique(TOPICS))
-    assert changed(before, stream.encoder_) == set(before)
-    scratch = classifier(None, freeze="auto", max_epochs=1).fit(TEXTS, TOPICS)
+    types = "embeddings.types.weight"
+    others = {name for name in before if name == types or not name.startswith("embeddings.")}
+    quick = dict(max_epochs=2, n_encoders=1, random_state=0, device="cpu")
+    model = kind(pretrained=FrozenEstimator(pretrainer), learning_rate=1e-2, **quick)
+    monkeypatch.setattr("skfnet.supervised.FEW_DOCUMENTS", 91)
+    assert model.freeze == "auto"
+    assert changed(before, model.fit(TEXTS, y).encoder_) == others
+    assert changed(before, model.set_params(warm_start=True).fit(TEXTS, y).encoder_) == others
+    # Held-out documents are among those that there are.
+    monkeypatch.setattr("skfnet.supervised.FEW_DOCUMENTS", 90)
+    model.set_params(warm_start=False, early_stopping=True)
+    assert changed(before, model.fit(TEXTS, y).encoder_) == set(before)
+    model.set_params(freeze="words").fit(TEXTS, y)
+    assert changed(before, model.encoder_) == others
+
+
+def test_all_learns_in_a_stream_and_from_nothing(pretrainer):
+    before = weights_of(pretrainer.encoder_)
+    clf = classifier(FrozenEstimator(pretrainer))
+    clf.partial_fit(TEXTS, TOPICS, classes=np.unique(TOPICS))
+    assert changed(before, clf.encoder_) == set(before)
+    scratch = classifier(None, max_epochs=1).fit(TEXTS, TOPICS)
     words = weights_of(scratch.encoder_)
-    assert changed(words, scratch.set_params(warm_start=True).fit(TEXTS, TOPICS).encoder_)
+    scratch.set_params(warm_start=True, freeze="auto").fit(TEXTS, TOPICS)
+    assert changed(words, scratch.encoder_) == set(words)
+
+
+def test_pairs_are_told_apart_from_words_that_no_step_has_taught():
+    """Types begin with nothing, and have to learn which text a word is of."""
+    begun = FrozenEstimator(small_pretrainer(max_epochs=0).fit(UNLABELED))
+    pairs = list(zip(TEXTS[::2], TEXTS[1::2], strict=True))
+    clf = classifier(begun, max_epochs=2).fit(pairs, TOPICS[::2])
+    assert len(torch.unique(clf.encoder_.embeddings.types.weight, dim=0)) == 4
 
 
 def test_freeze_all_keeps_the_encoder_and_trains_the_output_layer(pretrainer):
