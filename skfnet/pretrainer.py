@@ -50,7 +50,8 @@ _RATE, _RATE_OF_PAPER = 5e-3, 1e-3  # no higher one was tried on the paper's pos
 class FNetPretrainer(TextEstimator):
     """Learn an encoder from text alone, for `FNetClassifier` and `FNetRegressor` to start from.
 
-    The paper's two objectives. Of the words of a text some are hidden, and the encoder is to
+    Words begin with latent semantic analysis, see `initial_words`; then come the paper's two
+    objectives. Of the words of a text some are hidden, and the encoder is to
     tell which they were; the output layer shares the embeddings of the words. And the two
     halves of a text are put in order or swapped, and it is to tell which.
 
