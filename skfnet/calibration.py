@@ -1,25 +1,24 @@
-"""Probabilities that can be believed: a temperature, fitted on documents that were left out.
+"""Probabilities that can be believed: temperatures, fitted on documents that were left out.
 
 A network that has learned its training documents by heart is too sure of others, one trained with
 smoothed labels not sure enough of easy ones. Both are mended by one number, by which the outputs
-are divided; the answers themselves stay. It has to be found on documents that were not trained on.
-So that none is lost for training, half of an ensemble leaves out some of them and the other half
-some others.
+are divided; the answers of a single network stay. Of networks of two kinds each has its number, so
+that in their mean the better one counts more. The numbers have to be found on documents that were
+not trained on. So that none is lost for training, half of an ensemble leaves out some of them and
+the other half some others.
 """
 
 from __future__ import annotations
 
-from math import exp
-
 import numpy as np
 import torch
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize
 
 from .objectives import Objective
 
-__all__ = ["left_out", "mean_of_left_out", "temperature"]
+__all__ = ["left_out", "temperatures"]
 
-_FEWEST_DOCUMENTS = 500  # of fewer, none can be spared
+_FEWEST_DOCUMENTS = 250  # of fewer, none can be spared
 _SHARE = 1 / 16  # of the documents, for each half of the ensemble
 _LOG_SPREAD = 0.5  # how far the logarithm of a temperature is from 0 in general
 
@@ -41,7 +40,7 @@ def left_out(targets: np.ndarray, n_members: int, seed: int) -> np.ndarray:
     ndarray of bool, shape (n_documents, n_members)
         A sixteenth of the documents is left out by the first half of the members, another
         sixteenth by the second; none of a class, or with a label, of fewer than 16 documents;
-        and none of fewer than 500 documents, or by a single member.
+        and none of fewer than 250 documents, or by a single member.
     """
     absent = np.zeros((len(targets), n_members), dtype=bool)
     if n_members == 1 or len(targets) < _FEWEST_DOCUMENTS:
@@ -61,36 +60,31 @@ def _are_rare(targets: np.ndarray) -> np.ndarray:
     return (targets.astype(bool) & (targets.sum(axis=0) * _SHARE < 1)).any(axis=1)
 
 
-def mean_of_left_out(outputs: np.ndarray, absent: np.ndarray) -> np.ndarray:
-    """Average each document's outputs over the members that have not seen it.
+def temperatures(
+    outputs: np.ndarray,
+    absent: np.ndarray,
+    kinds: np.ndarray,
+    targets: np.ndarray,
+    weights: np.ndarray,
+    objective: Objective,
+) -> np.ndarray:
+    """Find the number by which each member's outputs are to be divided for a likely mean.
+
+    Members of one kind have one number. Where there are two kinds, the one that tells less of
+    documents it has not seen so counts less. The logarithm of each number is taken to be near 0
+    beforehand, normally distributed, so that few documents, or documents without a single error,
+    do not lead far.
 
     Parameters
     ----------
     outputs : ndarray of shape (n_documents, n_members, n_outputs)
-        What each member says.
+        Logits.
     absent : ndarray of bool, shape (n_documents, n_members)
-        At least one of each row is true.
-
-    Returns
-    -------
-    ndarray of shape (n_documents, n_outputs)
-    """
-    shares = absent / absent.sum(axis=1, keepdims=True)
-    return np.einsum("dm,dmo->do", shares, outputs)
-
-
-def temperature(
-    outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray, objective: Objective
-) -> float:
-    """Find the number by which outputs are to be divided to be the likeliest.
-
-    Its logarithm is taken to be near 0 beforehand, normally distributed, so that few documents, or
-    documents without a single error, do not lead far.
-
-    Parameters
-    ----------
-    outputs : ndarray of shape (n_documents, n_outputs)
-        Logits of documents that were not trained on.
+        Which members have not seen a document: at least one of each row. Where some documents were
+        not seen by members of every kind, the others are not used; where none were, all members
+        count as one kind.
+    kinds : ndarray of int, shape (n_members,)
+        Each member's kind, from 0 on.
     targets : ndarray of shape (n_documents,) or (n_documents, n_outputs)
         The truth, as `objective` wants it.
     weights : ndarray of shape (n_documents,)
@@ -100,18 +94,28 @@ def temperature(
 
     Returns
     -------
-    float
+    ndarray of shape (n_members,)
 
     References
     ----------
     Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern Neural Networks", arXiv 1706.04599,
     section 4.2.
     """
-    logits, expected = torch.from_numpy(outputs).double(), torch.from_numpy(targets)
+    of_kind = np.eye(kinds.max() + 1)[kinds]  # (n_members, n_kinds)
+    rows = (absent @ of_kind).all(axis=1)
+    if not rows.any():
+        of_kind, rows = np.ones((len(kinds), 1)), np.full(len(absent), True)
+    seen_by_none = absent[rows, :, None] * of_kind
+    shares = seen_by_none / seen_by_none.sum(axis=1, keepdims=True) * of_kind.mean(axis=0)
+    logits = torch.from_numpy(np.einsum("dmk,dmo->kdo", shares, outputs[rows]))
+    expected = torch.from_numpy(targets[rows])
     n_answers = 1 if targets.ndim == 1 else targets.shape[1]  # the loss is their mean
 
-    def loss(log: float) -> float:
-        of_each = objective.loss(logits / exp(log), expected, 0.0).numpy()
-        return n_answers * float(of_each @ weights) + (log / _LOG_SPREAD) ** 2 / 2
+    def loss(logs: np.ndarray) -> float:
+        mean = torch.einsum("k,kdo->do", torch.from_numpy(np.exp(-logs)), logits)
+        of_each = objective.loss(mean, expected, 0.0).numpy()
+        return n_answers * float(of_each @ weights[rows]) + np.sum((logs / _LOG_SPREAD) ** 2) / 2
 
-    return exp(minimize_scalar(loss, bounds=(-2.0, 3.0), method="bounded").x)
+    begin = np.zeros(of_kind.shape[1])
+    found = minimize(loss, begin, method="L-BFGS-B", bounds=[(-2.0, 3.0)] * len(begin))
+    return np.exp(of_kind @ found.x)

@@ -75,7 +75,7 @@ class FNetClassifier(ClassifierMixin, SupervisedEstimator):
     n_encoders : int or "auto", default="auto"
         Number of encoders that are trained side by side from different initial weights. The mean
         of their outputs is the answer. "auto" is 4, and 1 for ``architecture="paper"``, pretrained
-        or not, published weights among them. With several, and 500 documents or more, each half
+        or not, published weights among them. With several, and 250 documents or more, each half
         of them leaves out a sixteenth of the documents, on which the probabilities are calibrated
         (Guo et al., arXiv 1706.04599, section 4.2).
     dropout : float, default=0.2
@@ -98,12 +98,15 @@ class FNetClassifier(ClassifierMixin, SupervisedEstimator):
         layout of transformers, gives published weights. Tokenizer, `max_length`, sizes and mixer
         come from what is pretrained: leave them out here. Each of the encoders starts from the
         same weights, with an output layer of its own.
-    freeze : int, "words", "all", None or "auto", default="auto"
+    freeze : int, "half", "words", "all", None or "auto", default="auto"
         How much of a pretrained encoder stays as it is: the embeddings and so many blocks, from
-        the first on; the embeddings but for the types, which tell the texts of a pair apart; all
-        of it, vectors of the documents computed once and the output layer alone trained; or
-        nothing. "auto" is "words" where `fit` is given fewer than 5,000 documents and started
-        from an :class:`FNetPretrainer`, and None everywhere else, in `partial_fit`, too.
+        the first on; the embeddings but for the types, which tell the texts of a pair apart, in
+        every other encoder ("half") or in each ("words"); all of it, vectors of the documents
+        computed once and the output layer alone trained; or nothing. Of "half", each kind of
+        encoder counts as documents that it has not learned from say. "auto" is "half" in `fit`
+        from an :class:`FNetPretrainer`, and from scratch for pairs of texts, whose words begin
+        with latent semantic analysis in half of the encoders then. It is None everywhere else, in
+        `partial_fit`, too.
     layer_decay : float, default=1.0
         Factor on the learning rate from layer to layer, downwards from the output layer: so much
         for the last block of a pretrained encoder, its square for the one below, and so on down

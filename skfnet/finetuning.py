@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Integral
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from .nn import DocumentClassifier, Ensemble
 
 __all__ = [
-    "FEW_DOCUMENTS",
     "RATE",
     "RATE_OF_PRETRAINED",
     "RATE_OF_PUBLISHED",
     "Heads",
     "have_one_encoder",
     "keep_fixed",
+    "kinds_of",
     "layer_rates",
 ]
 
 # What learning_rate="auto" stands for: with new blocks, with those that an FNetPretrainer has
 # taught, and from published weights, for which the paper searched from 1e-5 to 5e-5.
 RATE, RATE_OF_PRETRAINED, RATE_OF_PUBLISHED = 4e-3, 1e-3, 3e-5
-# Of fewer labelled documents than this, more is learned where what was learned of the words from
-# other texts stays; chosen on parts of the training files of ag_news and imdb.
-FEW_DOCUMENTS = 5000
 
 
 def keep_fixed(model: Ensemble, kept: int | str | None) -> None:
@@ -37,23 +36,33 @@ def keep_fixed(model: Ensemble, kept: int | str | None) -> None:
     ----------
     model : Ensemble
         Changed in place.
-    kept : int, "words" or None
+    kept : int, "words", "half" or None
         The embeddings and so many blocks; the embeddings but for the types, which tell the texts
-        of a pair apart; or nothing.
+        of a pair apart; these in every other encoder, see :func:`kinds_of`; or nothing.
     """
     for weight in getattr(model, "kept_fixed", ()):
         weight.requires_grad_(True)
     modules: list[nn.Module] = []
-    for encoder in (member.encoder for member in model.members):
-        if kept == "words":
+    for member, kind in zip(model.members, kinds_of(model, kept), strict=True):
+        encoder = member.encoder
+        if kept in ("words", "half") and kind == 0:
             parts = encoder.embeddings.named_children()
             modules += [part for name, part in parts if name != "types"]
-        elif kept is not None:
+        elif isinstance(kept, Integral):
             modules += [encoder.embeddings, *encoder.blocks[:kept]]
     weights = [weight for module in modules for weight in module.parameters()]
     model.kept_fixed = [weight for weight in weights if weight.requires_grad]
     for weight in model.kept_fixed:
         weight.requires_grad_(False)
+
+
+def kinds_of(model: Ensemble, kept: int | str | None) -> np.ndarray:
+    """Give each member's kind: of "half", 0 where the embeddings stay and 1 where they move.
+
+    All are of one kind otherwise, 0. A single member's embeddings stay.
+    """
+    members = np.arange(len(model.members))
+    return members % 2 if kept == "half" else np.zeros_like(members)
 
 
 def layer_rates(depth: int, decay: float) -> Callable[[str], float]:

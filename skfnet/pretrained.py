@@ -69,11 +69,6 @@ class Pretrained:
             return RATE_OF_PUBLISHED
         return RATE_OF_PRETRAINED if self.n_steps else RATE
 
-    @property
-    def freeze(self) -> str | None:
-        """What ``freeze="auto"`` stands for where there are few labelled documents."""
-        return None if self.published else "words"
-
     @classmethod
     def of_published(cls, model: PublishedModel, origin: str) -> Pretrained:
         """Give what there is to start from in a model in the layout of transformers."""

@@ -11,7 +11,6 @@ from typing import Any, Self
 
 import numpy as np
 import tokenizers
-import torch
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import train_test_split
 from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
@@ -573,13 +572,7 @@ default=("masked_tokens", "segment_order")
             initial = "lsa" if embeddings.subwords is not None else "random"
         if initial == "random":
             return
-        width = embeddings.words.embedding_dim
-        words, vectors = latent_semantic_vectors(rows.documents, width, seed)
-        with torch.no_grad():
-            embeddings.words.weight[words] = torch.from_numpy(vectors).to(self.device_)
-            # At random, they would drown what is known of the words.
-            for table in filter(None, (embeddings.positions, embeddings.types)):
-                table.weight.zero_()
+        embeddings.begin_with(*latent_semantic_vectors(rows.documents, self.width, seed))
 
     def _go_on(self, X: Any) -> Self:
         """Go once over a part of a stream."""

@@ -86,12 +86,15 @@ class FNetRegressor(RegressorMixin, SupervisedEstimator):
         layout of transformers, gives published weights. Tokenizer, `max_length`, sizes and mixer
         come from what is pretrained: leave them out here. Each of the encoders starts from the
         same weights, with an output layer of its own.
-    freeze : int, "words", "all", None or "auto", default="auto"
+    freeze : int, "half", "words", "all", None or "auto", default="auto"
         How much of a pretrained encoder stays as it is: the embeddings and so many blocks, from
-        the first on; the embeddings but for the types, which tell the texts of a pair apart; all
-        of it, vectors of the documents computed once and the output layer alone trained; or
-        nothing. "auto" is "words" where `fit` is given fewer than 5,000 documents and started
-        from an :class:`FNetPretrainer`, and None everywhere else, in `partial_fit`, too.
+        the first on; the embeddings but for the types, which tell the texts of a pair apart, in
+        every other encoder ("half") or in each ("words"); all of it, vectors of the documents
+        computed once and the output layer alone trained; or nothing. Of "half", each kind of
+        encoder counts as documents that it has not learned from say. "auto" is "half" in `fit`
+        from an :class:`FNetPretrainer`, and from scratch for pairs of texts, whose words begin
+        with latent semantic analysis in half of the encoders then. It is None everywhere else, in
+        `partial_fit`, too.
     layer_decay : float, default=1.0
         Factor on the learning rate from layer to layer, downwards from the output layer: so much
         for the last block of a pretrained encoder, its square for the one below, and so on down

@@ -16,7 +16,7 @@ from sklearn.utils._param_validation import Interval, InvalidParameterError, Str
 from sklearn.utils.validation import check_is_fitted
 
 from .batches import TokenArray
-from .calibration import left_out, mean_of_left_out, temperature
+from .calibration import left_out, temperatures
 from .devices import draw_seed, seeded, usable_device, use_bfloat16
 from .documents import (
     Documents,
@@ -28,13 +28,14 @@ from .documents import (
 from .estimator import TextEstimator
 from .exchange import HuggingFaceMixin
 from .finetuning import (
-    FEW_DOCUMENTS,
     RATE,
     Heads,
     have_one_encoder,
     keep_fixed,
+    kinds_of,
     layer_rates,
 )
+from .lsa import latent_semantic_vectors
 from .nn import EncoderConfig, Ensemble
 from .nn.heads import POOLINGS
 from .objectives import NUMBERS, Objective
@@ -65,7 +66,7 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
         "pretrained": [FNetPretrainer, FrozenEstimator, str, os.PathLike, None],
         "freeze": [
             Interval(Integral, 0, None, closed="left"),
-            StrOptions({"auto", "words", "all"}),
+            StrOptions({"auto", "half", "words", "all"}),
             None,
         ],
         "layer_decay": [Interval(Real, 0, 1, closed="right")],
@@ -191,9 +192,11 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
         if not goes_on:
             self._start(documents, learned, seed, unlabeled)
         tokens = self._tokens(documents)
+        if not goes_on and self.pretrained is None and self.freeze == "auto" and self._pairs:
+            self._take_words_from(tokens, seed)
+        kept = self._auto_freeze if self.freeze == "auto" else self.freeze
         absent = self._absent(targets, valid, goes_on, seed)
         seen = ~absent / np.mean(~absent[train], axis=0)
-        kept = self._kept(len(y))
         train_set = self._labelled(tokens, targets, weights[:, None] * seen, train, kept)
         valid_set = None if valid is None else self._labelled(tokens, targets, weights, valid, kept)
         epochs = self.max_epochs
@@ -202,7 +205,7 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
                 len(train), self._batch_size(len(train)), self._count_outputs(vars(self))
             )
         self._train(self._make_net(train_set, valid_set, epochs, seed, kept), train_set, seed)
-        self._calibrate(tokens, targets, weights, absent)
+        self._calibrate(tokens, targets, weights, absent, kept)
         self._stream = None
         return self
 
@@ -308,7 +311,7 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
         self.history_ = []
         self.n_iter_ = 0
         self._pairs = in_pairs(documents)
-        self._temperature = 1.0
+        self._temperatures = np.ones(n_encoders)
         self._auto_rate = auto["learning_rate"]
         self._auto_freeze = auto["freeze"]
         self._model = model.to(device).eval()
@@ -317,14 +320,25 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
     def _check_agrees(self, config: EncoderConfig, tokenizer: TextTokenizer | None) -> None:
         check_agrees(self, config.to_dict(), tokenizer)
 
+    def _take_words_from(self, tokens: TokenArray, seed: int) -> None:
+        """Begin with what the documents tell of the words, where these are to stay."""
+        if not self.encoder_.config.subword_buckets:  # what is no word says little by itself
+            return
+        self._auto_freeze = "half"
+        words, vectors = latent_semantic_vectors(tokens, self.encoder_.config.width, seed)
+        for encoder, kind in zip(self.encoders_, kinds_of(self._model, "half"), strict=True):
+            if kind == 0:
+                encoder.embeddings.begin_with(words, vectors)
+
     def _auto(self, pretrained: Pretrained | None) -> dict[str, Any]:
-        """Say what "auto" stands for, by parameter."""
+        """Say what "auto" stands for, by parameter; `freeze` in `fit`."""
         if pretrained is None:
             paper, pooling, rate, freeze = self.architecture == "paper", None, RATE, None
         else:
             paper = pretrained.config.norm == "post"
             pooling = None if pretrained.pooling == "none" else pretrained.pooling
-            rate, freeze = pretrained.learning_rate, pretrained.freeze
+            rate = pretrained.learning_rate
+            freeze = "half" if pretrained.config.subword_buckets else None
         return {
             "pooling": pooling or ("cls" if paper else "mean_max"),
             "n_encoders": 1 if paper else 4,
@@ -336,13 +350,6 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
     def _rate(self) -> float:
         """The learning rate, "auto" resolved."""
         return self._auto_rate if self.learning_rate == "auto" else self.learning_rate
-
-    def _kept(self, n_documents: int | None) -> int | str | None:
-        """Say how much of the encoder stays as it is, "auto" resolved; None is a stream."""
-        if self.freeze != "auto":
-            return self.freeze
-        few = n_documents is not None and n_documents < FEW_DOCUMENTS
-        return self._auto_freeze if few else None
 
     def _check_freeze(
         self, config: EncoderConfig, pretrained: Any = None, pooling: str | None = None
@@ -376,7 +383,7 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
         if learned is not None:
             self._start(documents, learned, seed)
         rows = np.arange(len(y))
-        kept = self._kept(None)
+        kept = None if self.freeze == "auto" else self.freeze
         train_set = self._labelled(self._tokens(documents), targets, weights, rows, kept)
         how = kept, self.layer_decay
         if getattr(self, "_stream", None) is None or self._stream[2] != how:
@@ -422,11 +429,11 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
     def _train(self, net: TextNet, train: LabelledWindows, seed: int) -> None:
         net.seed = seed
         # What goes on learns from outputs as they were: it would learn to undo a division.
-        self._model.divide_outputs(1 / self._temperature)
+        self._model.divide_outputs(1 / self._temperatures)
         try:
             net.partial_fit(train, None)
         finally:
-            self._model.divide_outputs(self._temperature)
+            self._model.divide_outputs(self._temperatures)
             self._model.eval()
         self.history_ = history_rows(net)
         self.n_iter_ = len(self.history_)
@@ -491,7 +498,12 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
         return absent
 
     def _calibrate(
-        self, tokens: TokenArray, targets: np.ndarray, weights: np.ndarray, absent: np.ndarray
+        self,
+        tokens: TokenArray,
+        targets: np.ndarray,
+        weights: np.ndarray,
+        absent: np.ndarray,
+        kept: int | str | None,
     ) -> None:
         """Divide the outputs so that probabilities fit the documents that were not seen."""
         rows = np.flatnonzero(absent.any(axis=1))
@@ -502,10 +514,16 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
             self._windows(tokens[rows]),
             **self._batches_there(),
         )
-        outputs = mean_of_left_out(outputs.reshape(*absent[rows].shape, -1), absent[rows])
-        found = temperature(outputs, targets[rows], weights[rows], self._objective)
+        found = temperatures(
+            outputs.reshape(*absent[rows].shape, -1),
+            absent[rows],
+            kinds_of(self._model, kept),
+            targets[rows],
+            weights[rows],
+            self._objective,
+        )
         self._model.divide_outputs(found)
-        self._temperature *= found
+        self._temperatures = self._temperatures * found
 
     def _outputs(self, X: Any) -> np.ndarray:
         check_is_fitted(self)

@@ -5,11 +5,19 @@ import pytest
 import torch
 from samples import generated_reviews, small_classifier
 from scipy.special import expit, softmax
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
 from skfnet import FNetRegressor, supervised
-from skfnet.calibration import left_out, mean_of_left_out, temperature
+from skfnet.calibration import left_out, temperatures
 from skfnet.objectives import ONE_CLASS, SEVERAL_LABELS
+
+
+def temperature(logits, *others):
+    """Give that of a single member."""
+    everywhere = np.ones((len(logits), 1), dtype=bool)
+    (found,) = temperatures(logits[:, None], everywhere, np.zeros(1, dtype=int), *others)
+    return found
 
 
 @pytest.mark.parametrize("factor", [0.4, 1.0, 3.0])
@@ -63,7 +71,7 @@ def test_each_half_leaves_out_a_sixteenth_of_its_own():
     np.testing.assert_array_equal(absent, left_out(one_class, 4, seed=3))
     assert (absent != left_out(one_class, 4, seed=4)).any()
     assert left_out(one_class, 3, seed=0).sum(axis=0).tolist() == [100] * 3
-    assert not left_out(one_class[:499], 4, seed=0).any()
+    assert not left_out(one_class[:249], 4, seed=0).any()
     assert not left_out(one_class, 1, seed=0).any()
 
 
@@ -80,9 +88,45 @@ def test_documents_of_a_rare_class_or_label_are_not_left_out():
 
 
 def test_the_mean_is_over_those_who_have_not_seen_the_document():
-    outputs = np.arange(12.0).reshape(2, 3, 2)
-    absent = np.array([[True, False, True], [False, True, False]])
-    np.testing.assert_allclose(mean_of_left_out(outputs, absent), [[2, 3], [8, 9]])
+    outputs, absent, classes = said_by_three()
+    by_hand = np.array([of[those].mean(axis=0) for of, those in zip(outputs, absent, strict=True)])
+    others = classes, np.ones(400), ONE_CLASS
+    found = temperatures(outputs, absent, np.zeros(3, dtype=int), *others)
+    np.testing.assert_allclose(found, temperature(by_hand, *others), rtol=1e-5)
+
+
+def said_by_three():
+    """Logits of two classes, the first 0; who has not seen the document; and the truth."""
+    random = np.random.default_rng(3)
+    classes = random.integers(2, size=400)
+    outputs = random.normal(size=(400, 3, 2)) + (classes * [[2], [1], [2]]).T[..., None]
+    outputs[..., 0] = 0
+    absent = random.random((400, 3)) < 0.5
+    absent[:, 0] |= ~absent.any(axis=1)
+    return outputs, absent, classes
+
+
+def test_two_kinds_count_as_logistic_regression_would_have_them_count():
+    outputs, absent, classes = said_by_three()
+    counts, kinds = np.random.default_rng(4).integers(1, 3, size=400), np.array([0, 1, 0])
+    # Many documents, as far as the assumption that temperatures are near 1 is concerned.
+    found = temperatures(outputs, absent, kinds, classes, counts * 1e4, ONE_CLASS)
+
+    both = absent[:, [0, 2]].any(axis=1) & absent[:, 1]
+    first = (outputs[..., 1] * absent)[:, [0, 2]].sum(axis=1)[both]
+    first /= absent[:, [0, 2]].sum(axis=1)[both]
+    inputs = np.stack([first * 2 / 3, outputs[both, 1, 1] / 3], axis=1)
+    peer = LogisticRegression(C=np.inf, fit_intercept=False, tol=1e-8)
+    peer.fit(inputs, classes[both], sample_weight=counts[both])
+    np.testing.assert_allclose(1 / found, peer.coef_[0][kinds], rtol=1e-3)
+
+
+def test_kinds_that_no_document_compares_are_one():
+    outputs, absent, classes = said_by_three()
+    absent[:, 1] = ~absent[:, [0, 2]].any(axis=1)
+    others = classes, np.ones(400), ONE_CLASS
+    found = [temperatures(outputs, absent, np.array(k), *others) for k in ([0, 1, 0], [0, 0, 0])]
+    np.testing.assert_array_equal(*found)
 
 
 def doubtful_reviews(n_documents, seed):
@@ -125,11 +169,11 @@ def found(monkeypatch):
     """Give the outputs and temperatures of the fits to come."""
     found = []
 
-    def spy(outputs, *others):
-        found.append((outputs, temperature(outputs, *others)))
+    def spy(outputs, absent, *others):
+        found.append((outputs.mean(axis=1), temperatures(outputs, absent, *others)))
         return found[-1][1]
 
-    monkeypatch.setattr(supervised, "temperature", spy)
+    monkeypatch.setattr(supervised, "temperatures", spy)
     return found
 
 
@@ -145,7 +189,7 @@ def test_doubtful_labels_give_doubtful_probabilities(monkeypatch):
 
     calibrated, confidence, loss = fitted()
     assert confidence == pytest.approx(calibrated.score(others, expected), abs=0.06)
-    monkeypatch.setattr(supervised, "temperature", lambda *_: 1.0)
+    monkeypatch.setattr(supervised, "temperatures", lambda *_: np.ones(4))
     as_it_was, _, loss_before = fitted()
     assert loss < loss_before - 0.1
     np.testing.assert_array_equal(calibrated.predict(others), as_it_was.predict(others))
@@ -158,7 +202,7 @@ def test_what_early_stopping_holds_out_serves_all_encoders(found):
     ((outputs, factor),) = found
     assert outputs.shape == (80, 3)
     everywhere = clf.decision_function(texts)
-    distances = np.abs(outputs[:, None] / factor - everywhere).max(axis=2)
+    distances = np.abs(outputs[:, None] / factor[0] - everywhere).max(axis=2)
     assert distances.min(axis=1).max() < 1e-4
 
 
@@ -166,7 +210,7 @@ def test_numbers_few_documents_and_one_encoder_are_left_alone(found):
     texts, topics = generated_reviews(600)
     numbers = np.unique(topics, return_inverse=True)[1]
     FNetRegressor(depth=0, width=8, n_encoders=2, max_epochs=1, device="cpu").fit(texts, numbers)
-    small_classifier(n_encoders=2, max_epochs=1).fit(texts[:499], topics[:499])
+    small_classifier(n_encoders=2, max_epochs=1).fit(texts[:249], topics[:249])
     small_classifier(max_epochs=1).fit(texts, topics)
     assert found == []
 
@@ -177,7 +221,7 @@ def test_several_labels_are_calibrated_too(found):
     names = np.unique(topics)
     y, truth = (np.equal.outer(t, names).astype(int) for t in (topics, expected))
     clf = small_classifier(n_encoders=4, max_epochs=20).fit(texts, y)
-    assert found[0][1] > 1.2
+    assert found[0][1][0] > 1.2
     assert clf.predict_proba(others).mean() == pytest.approx(truth.mean(), abs=0.05)
 
 

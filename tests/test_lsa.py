@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 from samples import small_pretrainer
 from sklearn.frozen import FrozenEstimator
 
-from skfnet import FNetClassifier, FNetPretrainer, TextTokenizer
+from skfnet import FNetClassifier, FNetPretrainer, FNetRegressor, TextTokenizer
 from skfnet.batches import TokenArray
 from skfnet.lsa import latent_semantic_vectors
 
@@ -162,6 +163,45 @@ def test_a_start_alone_is_kept_and_resumed(tmp_path, monkeypatch):
     loaded = FNetPretrainer.load(tmp_path, device="cpu")
     np.testing.assert_array_equal(loaded.transform(texts), first)
     assert (loaded.initial_words, loaded.max_epochs) == ("lsa", 0)
+
+
+def pairs_and_whether_of_one_subject(n):
+    texts, names = documents(2 * n)
+    return list(zip(texts[::2], texts[1::2], strict=True)), np.equal(names[::2], names[1::2])
+
+
+@pytest.mark.parametrize("kind", [FNetClassifier, FNetRegressor])
+def test_words_of_pairs_begin_so_and_stay_in_every_other_encoder(kind):
+    """Without other texts."""
+    pairs, y = pairs_and_whether_of_one_subject(100)
+    quick = {"width": 3, "n_encoders": 3, "max_epochs": 2, "random_state": 0, "device": "cpu"}
+    model = kind(tokenizer=TextTokenizer(min_frequency=1), **quick)
+    tokens = TextTokenizer(min_frequency=1).fit(pairs).transform(pairs)
+    words, vectors = latent_semantic_vectors(tokens, 3, seed=0)
+
+    def begin_so_and_stay():
+        embeddings = [e.embeddings for e in model.fit(pairs, y.astype(float)).encoders_]
+        assert all(e.types.weight.any() for e in embeddings)  # they have learned
+        found = [e.words.weight.detach().numpy()[words] for e in embeddings]
+        return [np.allclose(of @ of.T, vectors @ vectors.T, atol=1e-6) for of in found]
+
+    assert begin_so_and_stay() == [True, False, True]
+    model.set_params(warm_start=True)
+    assert begin_so_and_stay() == [True, False, True]
+    model.set_params(freeze=None)
+    assert begin_so_and_stay() == [False, False, False]
+
+
+@pytest.mark.parametrize(
+    "how", [{"architecture": "paper"}, {"tokenizer": TextTokenizer(model="char")}]
+)
+def test_other_tokens_of_pairs_begin_at_random_and_move(how):
+    pairs, y = pairs_and_whether_of_one_subject(20)
+    clf = FNetClassifier(**how, width=8, max_epochs=1, random_state=0, device="cpu").fit(pairs, y)
+    before = clf.encoder_.embeddings.words.weight.detach().clone()
+    assert before.any()
+    clf.set_params(warm_start=True).fit(pairs, y)
+    assert not torch.equal(clf.encoder_.embeddings.words.weight, before)
 
 
 def test_pairs_and_ids_have_words_too():

@@ -285,22 +285,21 @@ def test_the_first_blocks_stay_exactly_as_they_are(freeze, mixer):
 
 
 @pytest.mark.parametrize("kind", [FNetClassifier, FNetRegressor])
-def test_of_few_documents_words_stay_and_all_else_learns(kind, pretrainer, monkeypatch):
+def test_words_stay_in_every_other_encoder_and_all_else_learns(kind, pretrainer):
     y = TOPICS if kind is FNetClassifier else np.arange(90.0)
     before = weights_of(pretrainer.encoder_)
     types = "embeddings.types.weight"
     others = {name for name in before if name == types or not name.startswith("embeddings.")}
-    quick = dict(max_epochs=2, n_encoders=1, random_state=0, device="cpu")
+    quick = dict(max_epochs=2, n_encoders=3, random_state=0, device="cpu")
     model = kind(pretrained=FrozenEstimator(pretrainer), learning_rate=1e-2, **quick)
-    monkeypatch.setattr("skfnet.supervised.FEW_DOCUMENTS", 91)
     assert model.freeze == "auto"
-    assert changed(before, model.fit(TEXTS, y).encoder_) == others
-    assert changed(before, model.set_params(warm_start=True).fit(TEXTS, y).encoder_) == others
-    # Held-out documents are among those that there are.
-    monkeypatch.setattr("skfnet.supervised.FEW_DOCUMENTS", 90)
-    model.set_params(warm_start=False, early_stopping=True)
-    assert changed(before, model.fit(TEXTS, y).encoder_) == set(before)
+    for how in ({}, {"warm_start": True}, {"warm_start": False, "freeze": "half"}):
+        model.set_params(**how).fit(TEXTS, y)
+        moved = [changed(before, encoder) for encoder in model.encoders_]
+        assert moved == [others, set(before), others]
     model.set_params(freeze="words").fit(TEXTS, y)
+    assert [changed(before, encoder) for encoder in model.encoders_] == [others] * 3
+    model.set_params(freeze="auto", n_encoders=1).fit(TEXTS, y)
     assert changed(before, model.encoder_) == others
 
 
@@ -313,6 +312,29 @@ def test_all_learns_in_a_stream_and_from_nothing(pretrainer):
     words = weights_of(scratch.encoder_)
     scratch.set_params(warm_start=True, freeze="auto").fit(TEXTS, TOPICS)
     assert changed(words, scratch.encoder_) == set(words)
+
+
+def test_each_kind_of_encoder_counts_by_its_own_temperature(pretrainer, monkeypatch):
+    """Found where half of them keep their words, and one for all elsewhere."""
+    texts, topics = generated_reviews(260)
+    kinds, answers = [], []
+
+    def spy(outputs, absent, kinds_, *others):
+        kinds.append(kinds_.tolist())
+        return np.array([answers[-1][kind] for kind in kinds_])
+
+    monkeypatch.setattr("skfnet.supervised.temperatures", spy)
+
+    def outputs(of_first, of_second, **how):
+        answers.append((of_first, of_second))
+        clf = classifier(FrozenEstimator(pretrainer), n_encoders=3, max_epochs=1, **how)
+        return clf.fit(texts, topics).decision_function(OTHERS)
+
+    both, second, weighted = outputs(1, 1), outputs(1e9, 1), outputs(2, 4)
+    np.testing.assert_allclose(weighted, (both - second) / 2 + second / 4, atol=1e-5)
+    for how in ({"freeze": None}, {"freeze": "words"}, {"freeze": 1}, {"freeze": "all"}):
+        outputs(1, 1, **how)
+    assert kinds == [[0, 1, 0]] * 3 + [[0, 0, 0]] * 4
 
 
 def test_pairs_are_told_apart_from_words_that_no_step_has_taught():

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -98,6 +99,16 @@ class Embeddings(nn.Module):
             nn.Linear(config.width, config.width) if config.embedding_projection else nn.Identity()
         )
         self.dropout = Dropout(config.dropout)
+
+    @torch.no_grad()
+    def begin_with(self, words: np.ndarray, vectors: np.ndarray) -> None:
+        """Take vectors, (n_words, width), that something else has found for some of the words.
+
+        Positions and types begin with nothing then: at random, they would drown what is known.
+        """
+        self.words.weight[words] = torch.from_numpy(vectors).to(self.words.weight)
+        for table in filter(None, (self.positions, self.types)):
+            table.weight.zero_()
 
     def forward(self, ids: Tensor, type_ids: Tensor | None, **spelling: Tensor) -> Tensor:
         """Embed ids (batch, length) as (batch, length, width)."""

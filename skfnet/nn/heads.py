@@ -210,10 +210,10 @@ class Ensemble(nn.Module):
         """Give the mean of the members' outputs, shape (batch, n_classes)."""
         return self(**batch).mean(dim=1)
 
-    def divide_outputs(self, temperature: float) -> None:
-        """Change the output layers so that they give what they gave, divided by a number."""
+    def divide_outputs(self, temperatures: Sequence[float]) -> None:
+        """Change the output layers so that they give what they gave, divided by a number each."""
         with torch.no_grad():
-            for member in self.members:
+            for member, temperature in zip(self.members, temperatures, strict=True):
                 member.output.weight /= temperature
                 member.output.bias /= temperature
 
