@@ -213,7 +213,7 @@ def fine_tuning(data: Path, work: Path, settings: dict[str, Any]) -> dict[str, f
         folder = weights(data, work, settings)
         given |= {"pretrained": folder, "pooling": POOLINGS[settings["architecture"]]}
     elif begun_from == "none":
-        given = shape(settings, corpus(data, settings))
+        given = shape(settings, corpus(data, settings)) | {"freeze": None}
     documents, targets, others, expected = split(data, task, settings["seed"], settings["limit"])
     model = (FNetRegressor if task == "stsb" else FNetClassifier)(
         n_encoders=1,

@@ -101,12 +101,12 @@ class FNetClassifier(ClassifierMixin, SupervisedEstimator):
     freeze : int, "half", "words", "all", None or "auto", default="auto"
         How much of a pretrained encoder stays as it is: the embeddings and so many blocks, from
         the first on; the embeddings but for the types, which tell the texts of a pair apart, in
-        every other encoder ("half") or in each ("words"); all of it, vectors of the documents
-        computed once and the output layer alone trained; or nothing. Of "half", each kind of
-        encoder counts as documents that it has not learned from say. "auto" is "half" in `fit`
-        from an :class:`FNetPretrainer`, and from scratch for pairs of texts, whose words begin
-        with latent semantic analysis in half of the encoders then. It is None everywhere else, in
-        `partial_fit`, too.
+        the first and every other encoder ("half") or in each ("words"); all of it, vectors of the
+        documents computed once and the output layer alone trained; or nothing. "auto" is "half" in
+        `fit` where an :class:`FNetPretrainer` knows words, and from scratch for pairs of texts,
+        whose words begin with latent semantic analysis in these encoders. It is None everywhere
+        else: where tokens are no words, and in `partial_fit`. Of three encoders or
+        more, each kind of "half" is calibrated by itself, so that the better one counts more.
     layer_decay : float, default=1.0
         Factor on the learning rate from layer to layer, downwards from the output layer: so much
         for the last block of a pretrained encoder, its square for the one below, and so on down

@@ -190,6 +190,24 @@ def test_words_of_pairs_begin_so_and_stay_in_every_other_encoder(kind):
     assert begin_so_and_stay() == [True, False, True]
     model.set_params(freeze=None)
     assert begin_so_and_stay() == [False, False, False]
+    model.set_params(warm_start=False, learning_rate=1e-9)
+    assert begin_so_and_stay() == [False, False, False]
+    model.set_params(freeze="auto", n_encoders=1)
+    assert begin_so_and_stay() == [True]
+
+
+def test_words_of_pairs_that_began_otherwise_do_not_stay():
+    pairs, y = pairs_and_whether_of_one_subject(100)
+    quick = {"width": 4, "n_encoders": 1, "max_epochs": 2, "random_state": 0, "device": "cpu"}
+    stream = FNetClassifier(**quick).partial_fit(pairs, y, classes=[False, True])
+    moving = FNetClassifier(**quick, freeze=None).fit(pairs, y)
+    of_pairs = FNetClassifier(**quick).fit(pairs, y)
+    for clf in (stream, moving):
+        before = clf.encoder_.embeddings.words.weight.detach().clone()
+        clf.set_params(freeze="auto", warm_start=True).fit(pairs, y)
+        assert not torch.equal(clf.encoder_.embeddings.words.weight, before)
+    before = of_pairs.encoder_.embeddings.words.weight.detach().clone()
+    assert not torch.equal(of_pairs.partial_fit(pairs, y).encoder_.embeddings.words.weight, before)
 
 
 @pytest.mark.parametrize(
@@ -197,11 +215,15 @@ def test_words_of_pairs_begin_so_and_stay_in_every_other_encoder(kind):
 )
 def test_other_tokens_of_pairs_begin_at_random_and_move(how):
     pairs, y = pairs_and_whether_of_one_subject(20)
-    clf = FNetClassifier(**how, width=8, max_epochs=1, random_state=0, device="cpu").fit(pairs, y)
-    before = clf.encoder_.embeddings.words.weight.detach().clone()
-    assert before.any()
-    clf.set_params(warm_start=True).fit(pairs, y)
-    assert not torch.equal(clf.encoder_.embeddings.words.weight, before)
+    quick = {"width": 8, "max_epochs": 1, "random_state": 0, "device": "cpu"}
+    auto, moving = (
+        FNetClassifier(**how, **quick, **f).fit(pairs, y) for f in ({}, {"freeze": None})
+    )
+    same = [
+        torch.equal(one, other)
+        for one, other in zip(auto._model.parameters(), moving._model.parameters(), strict=True)
+    ]
+    assert all(same)
 
 
 def test_pairs_and_ids_have_words_too():

@@ -337,6 +337,28 @@ def test_each_kind_of_encoder_counts_by_its_own_temperature(pretrainer, monkeypa
     assert kinds == [[0, 1, 0]] * 3 + [[0, 0, 0]] * 4
 
 
+def test_what_goes_on_learns_from_outputs_that_no_temperature_divides(pretrainer, monkeypatch):
+    texts, topics = generated_reviews(260)
+    losses = []
+    for found in ([1, 1, 1], [5, 50, 5]):
+        monkeypatch.setattr("skfnet.supervised.temperatures", lambda *_, of=found: np.array(of))
+        clf = classifier(FrozenEstimator(pretrainer), n_encoders=3, max_epochs=1, dropout=0.0)
+        outputs = clf.fit(texts, topics).decision_function(OTHERS)
+        clf.set_params(warm_start=True, learning_rate=1e-12)
+        for go_on in (clf.fit, clf.partial_fit):
+            go_on(texts, topics)
+            losses.append(clf.history_[-1]["train_loss"])
+            np.testing.assert_allclose(clf.decision_function(OTHERS), outputs, atol=1e-5)
+    assert losses == pytest.approx([losses[0]] * 4, rel=1e-4)
+
+
+def test_both_kinds_of_four_encoders_are_compared(pretrainer):
+    texts, topics = generated_reviews(260)
+    clf = classifier(FrozenEstimator(pretrainer), n_encoders=4, max_epochs=1).fit(texts, topics)
+    of_kinds = clf._temperatures.tolist()
+    assert of_kinds[0] == of_kinds[2] != of_kinds[1] == of_kinds[3]
+
+
 def test_pairs_are_told_apart_from_words_that_no_step_has_taught():
     """Types begin with nothing, and have to learn which text a word is of."""
     begun = FrozenEstimator(small_pretrainer(max_epochs=0).fit(UNLABELED))
