@@ -105,8 +105,8 @@ def temperatures(
     rows = (absent @ of_kind).all(axis=1)
     if not rows.any():
         of_kind, rows = np.ones((len(kinds), 1)), np.full(len(absent), True)
-    seen_by_none = absent[rows, :, None] * of_kind
-    shares = seen_by_none / seen_by_none.sum(axis=1, keepdims=True) * of_kind.mean(axis=0)
+    unseen = absent[rows, :, None] * of_kind
+    shares = unseen / unseen.sum(axis=1, keepdims=True) * of_kind.mean(axis=0)
     logits = torch.from_numpy(np.einsum("dmk,dmo->kdo", shares, outputs[rows]))
     expected = torch.from_numpy(targets[rows])
     n_answers = 1 if targets.ndim == 1 else targets.shape[1]  # the loss is their mean

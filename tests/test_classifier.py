@@ -522,7 +522,7 @@ def test_early_stopping_holds_out_a_stratified_part(reviews):
 # With no right labels the first epoch is the best, in the warm-up; with half of them, a later one.
 @pytest.mark.parametrize(("wrong", "max_epochs"), [(1.0, 100), (0.4, 20)])
 def test_early_stopping_restores_the_best_weights(wrong, max_epochs, reviews, monkeypatch):
-    monkeypatch.setattr("skfnet.supervised.temperature", lambda *_: 1.0)
+    monkeypatch.setattr("skfnet.supervised.temperatures", lambda *_: np.ones(1))
     texts, topics, _, _ = reviews
     chance = np.random.default_rng(0)
     labels = np.where(chance.random(150) < wrong, chance.permutation(topics), topics)
