@@ -105,8 +105,8 @@ class FNetClassifier(ClassifierMixin, SupervisedEstimator):
         documents computed once and the output layer alone trained; or nothing. "auto" is "half" in
         `fit` where an :class:`FNetPretrainer` knows words, and from scratch for pairs of texts,
         whose words begin with latent semantic analysis in these encoders. It is None everywhere
-        else: where tokens are no words, and in `partial_fit`. Of three encoders or
-        more, each kind of "half" is calibrated by itself, so that the better one counts more.
+        else: where tokens are no words, and in `partial_fit`. Of three encoders or more, each kind
+        of "half" is calibrated by itself, so that the better one counts more.
     layer_decay : float, default=1.0
         Factor on the learning rate from layer to layer, downwards from the output layer: so much
         for the last block of a pretrained encoder, its square for the one below, and so on down
