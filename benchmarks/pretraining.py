@@ -293,7 +293,7 @@ def measure_mixers(args: Namespace, rows: Rows) -> Found:
         of = {"measured": "mixers", "params": text, "part": "validation", "set": "ag_news"}
         of["threads"] = args.threads
         folder = pretrained_folder(args, mixer, text)
-        found[mixer] = [get_pretrained(rows, of, args.data, folder)]
+        found[mixer] = [rows.get(of, in_own_process, pretrain, args.data, folder, of)]
     return found
 
 
