@@ -66,7 +66,7 @@ def changed(before, module):
 
 def test_a_frozen_pretrainer_and_its_folder_are_the_same_start(pretrainer, folder):
     before = weights_of(pretrainer._model)
-    frozen = classifier(FrozenEstimator(pretrainer)).fit(TEXTS, TOPICS)
+    frozen = classifier(FrozenEstimator(pretrainer), n_encoders=2).fit(TEXTS, TOPICS)
     assert frozen.score(OTHERS, OTHER_TOPICS) > 0.9
     assert frozen.encoder_.config.width == 16
     assert frozen.encoder_.config.max_length == 64
@@ -74,7 +74,7 @@ def test_a_frozen_pretrainer_and_its_folder_are_the_same_start(pretrainer, folde
     assert frozen.tokenizer_ is pretrainer.tokenizer_
     assert changed(before, pretrainer._model) == set()
     for given in (folder, str(folder)):
-        saved = classifier(given).fit(TEXTS, TOPICS)
+        saved = classifier(given, n_encoders=2).fit(TEXTS, TOPICS)
         np.testing.assert_array_equal(saved.predict_proba(OTHERS), frozen.predict_proba(OTHERS))
 
 
