@@ -13,7 +13,9 @@ from .devices import mixed_precision
 from .training import tensors
 from .windows import Windows
 
-__all__ = ["run_each_window", "run_windows"]
+__all__ = ["BATCH_SIZE", "run_each_window", "run_windows"]
+
+BATCH_SIZE = 64  # where the user leaves it to us
 
 
 def run_windows(
