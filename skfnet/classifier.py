@@ -113,7 +113,7 @@ class FNetClassifier(ClassifierMixin, SupervisedEstimator):
         to the embeddings.
     max_epochs : int or "auto", default="auto"
         Passes over the training documents. "auto" gives a small corpus enough steps to learn:
-        ``(30 + n_classes / 4) / sqrt(n_documents / batch_size)``, half as many again for pairs of
+        ``(28 + n_classes / 2) / sqrt(n_documents / batch_size)``, 1.6 times as many for pairs of
         texts and multi-label targets, rounded; more where that makes less than 160 steps, at
         least 1 and at most 60.
     batch_size : int or "auto", default="auto"

@@ -100,7 +100,7 @@ class FNetRegressor(RegressorMixin, SupervisedEstimator):
         to the embeddings.
     max_epochs : int or "auto", default="auto"
         Passes over the training documents. "auto" gives a small corpus enough steps to learn:
-        ``1.5 * (30 + n_outputs / 4) / sqrt(n_documents / batch_size)``, rounded; more where that
+        ``1.6 * (28 + n_outputs / 2) / sqrt(n_documents / batch_size)``, rounded; more where that
         makes less than 160 steps, at least 1 and at most 60.
     batch_size : int or "auto", default="auto"
         Documents in a batch. "auto" is a sixteenth of the training documents, between 8 and

@@ -65,16 +65,16 @@ def batch_size_for(n_documents: int) -> int:
 def epochs_for(n_documents: int, batch_size: int, n_outputs: int, hard: bool = False) -> int:
     """Choose the number of epochs when the user leaves it to us.
 
-    ``(30 + n_outputs / 4) / sqrt(steps in an epoch)``, rounded: the number of steps grows with the
-    square root of the corpus, and with the classes, each of which has to be learned. Half as many
-    again where the task is hard: more to be told of a document than its one class, or a pair of
+    ``(28 + n_outputs / 2) / sqrt(steps in an epoch)``, rounded: the number of steps grows with the
+    square root of the corpus, and with the classes, each of which has to be learned. 1.6 times as
+    many where the task is hard: more to be told of a document than its one class, or a pair of
     texts to be compared. More where that makes less than 160 steps; never more than 60 epochs.
 
     With two classes, 1,000 documents are seen five times, 5,000 twice, 15,000 and more once: what
     is seen again and again is learned by heart, and the model too sure of what is new.
     """
     steps = math.ceil(n_documents / batch_size)
-    enough = (30 + n_outputs / 4) * (1.5 if hard else 1.0) / math.sqrt(steps)
+    enough = (28 + n_outputs / 2) * (1.6 if hard else 1.0) / math.sqrt(steps)
     return min(max(round(max(enough, _FEWEST_STEPS / steps)), 1), _MOST_EPOCHS)
 
 

@@ -1,6 +1,7 @@
 """The training loop as a callback sees it."""
 
 import random
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -216,7 +217,7 @@ def test_a_small_corpus_is_seen_often_and_a_large_one_gets_more_steps():
     assert 1 <= epochs[-1] < epochs[0] <= 60
     assert epochs_for(50, 64, 500) <= 60
     steps = [-(-n // size) * k for n, size, k in zip(sizes, batches, epochs, strict=True)]
-    grows = [later / earlier for earlier, later in zip(steps[:-1], steps[1:], strict=True)]
+    grows = [later / earlier for earlier, later in pairwise(steps)]
     assert min(grows) > 0.9  # whole epochs: it does not grow evenly
     assert steps[-1] > 100 * steps[0]
 
