@@ -21,9 +21,9 @@ from .documents import Documents, check_input, fitted_tokenizer, to_tokens
 from .nn import MIXERS, Encoder, EncoderConfig
 from .nn.heads import POOLINGS
 from .persistence import pack_model, unpack_model
-from .prediction import BATCH_SIZE, run_windows
+from .prediction import run_windows
 from .tokenizer import TextTokenizer
-from .training import batch_size_for
+from .training import LARGEST_BATCH, batch_size_for
 from .windows import Windows
 
 _LEFT_BEHIND = ("_stream", "device_")  # when an estimator is stored
@@ -249,7 +249,7 @@ class TextEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     def _batches_there(self) -> dict[str, Any]:
         """Say how batches are run through a trained model."""
         return {
-            "batch_size": BATCH_SIZE if self.batch_size == "auto" else self.batch_size,
+            "batch_size": LARGEST_BATCH if self.batch_size == "auto" else self.batch_size,
             "device": self.device_,
             "bfloat16": use_bfloat16(self.precision, self.device_),
         }

@@ -13,9 +13,7 @@ from .devices import mixed_precision
 from .training import tensors
 from .windows import Windows
 
-__all__ = ["BATCH_SIZE", "run_each_window", "run_windows"]
-
-BATCH_SIZE = 64  # where the user leaves it to us
+__all__ = ["run_each_window", "run_windows"]
 
 
 def run_windows(

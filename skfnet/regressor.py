@@ -100,11 +100,11 @@ class FNetRegressor(RegressorMixin, SupervisedEstimator):
         to the embeddings.
     max_epochs : int or "auto", default="auto"
         Passes over the training documents. "auto" gives a small corpus enough steps to learn:
-        ``1.6 * (28 + n_outputs / 2) / sqrt(n_documents / batch_size)``, rounded; more where that
-        makes less than 160 steps, at least 1 and at most 60.
+        ``(28 + n_outputs / 2) / sqrt(n_documents / batch_size)``, more where that makes less than
+        240 steps, at least 2 and at most 60.
     batch_size : int or "auto", default="auto"
         Documents in a batch. "auto" is a sixteenth of the training documents, between 8 and
-        32; in prediction, 64.
+        64.
     learning_rate : float or "auto", default="auto"
         Peak of the dense layers' rate, which rises linearly over the first tenth of the steps
         and then falls linearly to 0. Embeddings of words have 15 times this rate, those of pairs

@@ -38,7 +38,7 @@ from .finetuning import (
 from .lsa import latent_semantic_vectors
 from .nn import EncoderConfig, Ensemble
 from .nn.heads import POOLINGS
-from .objectives import NUMBERS, ONE_CLASS, Objective
+from .objectives import NUMBERS, Objective
 from .prediction import run_each_window, run_windows
 from .pretrained import Pretrained, check_agrees, check_unlabeled, find_pretrained
 from .pretrainer import FNetPretrainer
@@ -202,10 +202,7 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
         epochs = self.max_epochs
         if epochs == "auto":
             epochs = epochs_for(
-                len(train),
-                self._batch_size(len(train)),
-                self._count_outputs(vars(self)),
-                hard=self._pairs or self._objective is not ONE_CLASS,
+                len(train), self._batch_size(len(train)), self._count_outputs(vars(self))
             )
         self._train(self._make_net(train_set, valid_set, epochs, seed, kept), train_set, seed)
         self._calibrate(tokens, targets, weights, absent, kept)

@@ -40,6 +40,7 @@ from .optimizer import TextAdam
 from .windows import Windows
 
 __all__ = [
+    "LARGEST_BATCH",
     "LabelledVectors",
     "LabelledWindows",
     "TextNet",
@@ -49,33 +50,31 @@ __all__ = [
     "make_net",
 ]
 
-_SMALLEST_BATCH, _LARGEST_BATCH = 8, 32
-_MOST_EPOCHS, _FEWEST_STEPS = 60, 160
+_SMALLEST_BATCH, LARGEST_BATCH = 8, 64
+_FEWEST_EPOCHS, _MOST_EPOCHS, _FEWEST_STEPS = 2, 60, 240
 
 
 def batch_size_for(n_documents: int) -> int:
     """Choose the batch size when the user leaves it to us.
 
-    A sixteenth of the corpus, between 8 and 32 documents: small and varied steps learn more from
-    a document than large ones, and it has to be seen less often.
+    A sixteenth of the corpus, between 8 and 64 documents: from few documents, small and varied
+    steps learn more than a few large ones.
     """
-    return min(max(n_documents // 16, _SMALLEST_BATCH), _LARGEST_BATCH)
+    return min(max(n_documents // 16, _SMALLEST_BATCH), LARGEST_BATCH)
 
 
-def epochs_for(n_documents: int, batch_size: int, n_outputs: int, hard: bool = False) -> int:
+def epochs_for(n_documents: int, batch_size: int, n_classes: int) -> int:
     """Choose the number of epochs when the user leaves it to us.
 
-    ``(28 + n_outputs / 2) / sqrt(steps in an epoch)``, rounded: the number of steps grows with the
-    square root of the corpus, and with the classes, each of which has to be learned. 1.6 times as
-    many where the task is hard: more to be told of a document than its one class, or a pair of
-    texts to be compared. More where that makes less than 160 steps; never more than 60 epochs.
-
-    With two classes, 1,000 documents are seen five times, 5,000 twice, 15,000 and more once: what
-    is seen again and again is learned by heart, and the model too sure of what is new.
+    ``(28 + n_classes / 2) / sqrt(steps in an epoch)``: the number of steps grows with the square
+    root of the corpus, and with the classes, each of which has to be learned. More where that
+    makes less than 240 steps; never less than 2 epochs or more than 60. With two classes and
+    64 documents a batch, 1,000 documents are seen 15 times, 5,000 four times, 10,000 three
+    times, 15,000 and more twice.
     """
     steps = math.ceil(n_documents / batch_size)
-    enough = (28 + n_outputs / 2) * (1.6 if hard else 1.0) / math.sqrt(steps)
-    return min(max(round(max(enough, _FEWEST_STEPS / steps)), 1), _MOST_EPOCHS)
+    enough = max((28 + n_classes / 2) / math.sqrt(steps), _FEWEST_STEPS / steps)
+    return min(max(math.ceil(enough), _FEWEST_EPOCHS), _MOST_EPOCHS)
 
 
 class LabelledWindows(Dataset):
