@@ -69,7 +69,7 @@ def answers_of_folder(folder, texts, **padding):
 def test_a_classifier_of_transformers_predicts_the_same_here(theirs, texts):
     model, tokenizer, folder = theirs
     expected = their_answers(model, tokenizer, texts)
-    clf = FNetClassifier.from_huggingface(folder)
+    clf = FNetClassifier.from_huggingface(folder, device="cpu")
     assert clf.classes_.tolist() == ["bad", "good", "mixed"]
     logits = expected.logits.numpy()[:, [1, 0, 2]]
     assert_close(clf.decision_function(texts), logits)
@@ -80,7 +80,7 @@ def test_a_classifier_of_transformers_predicts_the_same_here(theirs, texts):
 
 
 def test_padding_keeps_a_document_on_its_own(theirs):
-    clf = FNetClassifier.from_huggingface(theirs[2])
+    clf = FNetClassifier.from_huggingface(theirs[2], device="cpu")
     together = clf.decision_function(TEXTS)
     alone = np.concatenate([clf.decision_function([text]) for text in TEXTS])
     assert_close(together, alone)
@@ -89,20 +89,20 @@ def test_padding_keeps_a_document_on_its_own(theirs):
 
 def test_exact_lengths_are_transformers_without_padding(theirs):
     model, tokenizer, folder = theirs
-    exact = FNetClassifier.from_huggingface(folder, padding="exact")
+    exact = FNetClassifier.from_huggingface(folder, padding="exact", device="cpu")
     assert exact.encoder_.config.padding == "exact"
     texts = [text for text in TEXTS if text]
     for text, logits in zip(texts, exact.decision_function(texts), strict=True):
         expected = their_answers(model, tokenizer, [text], padding=False).logits[0, [1, 0, 2]]
         assert_close(logits, expected)
-    padded = FNetClassifier.from_huggingface(folder)
+    padded = FNetClassifier.from_huggingface(folder, device="cpu")
     assert np.abs(padded.decision_function(texts) - exact.decision_function(texts)).max() > 0.01
 
 
 def test_what_is_read_and_written_predicts_the_same(theirs, tmp_path):
-    clf = FNetClassifier.from_huggingface(theirs[2])
+    clf = FNetClassifier.from_huggingface(theirs[2], device="cpu")
     clf.to_huggingface(tmp_path)
-    again = FNetClassifier.from_huggingface(tmp_path)
+    again = FNetClassifier.from_huggingface(tmp_path, device="cpu")
     assert np.array_equal(again.decision_function(TEXTS), clf.decision_function(TEXTS))
     written = answers_of_folder(tmp_path, TEXTS).logits.numpy()
     assert_close(written, clf.decision_function(TEXTS))
@@ -136,12 +136,12 @@ def test_training_goes_on_or_begins_again(theirs):
 
 def test_several_labels_and_numbers(tmp_path):
     save_model(tmp_path / "labels", problem_type="multi_label_classification", **THREE)
-    clf = FNetClassifier.from_huggingface(tmp_path / "labels")
+    clf = FNetClassifier.from_huggingface(tmp_path / "labels", device="cpu")
     assert clf.multilabel_ and clf.classes_.tolist() == [0, 1, 2]
     logits = answers_of_folder(tmp_path / "labels", TEXTS[:2]).logits.numpy()
     assert np.array_equal(clf.predict(TEXTS[:2]), logits > 0)
     save_model(tmp_path / "numbers", num_labels=1)
-    reg = FNetRegressor.from_huggingface(tmp_path / "numbers")
+    reg = FNetRegressor.from_huggingface(tmp_path / "numbers", device="cpu")
     logits = answers_of_folder(tmp_path / "numbers", TEXTS[:2]).logits.numpy()
     assert_close(reg.predict(TEXTS[:2]), logits[:, 0])
     with pytest.raises(ValueError, match="to predict numbers: use FNetRegressor"):
@@ -274,7 +274,7 @@ def test_a_model_trained_here_predicts_the_same_in_transformers(tmp_path, paddin
         for text, expected in zip(texts[::5], logits[::5], strict=True):
             alone = answers_of_folder(tmp_path, [text], padding=False, max_length=32).logits[0]
             assert_close(alone, expected)
-    again = FNetClassifier.from_huggingface(tmp_path)
+    again = FNetClassifier.from_huggingface(tmp_path, device="cpu")
     assert again.encoder_.config.padding == padding
     assert np.array_equal(again.decision_function(texts), logits)
     assert again.classes_.tolist() == clf.classes_.tolist()
@@ -317,7 +317,7 @@ def test_several_labels_and_numbers_trained_here(tmp_path):
     indicator = np.eye(3, dtype=int)[np.arange(60) % 3]
     clf = paper(max_epochs=1).fit(REVIEWS, indicator)
     clf.to_huggingface(tmp_path / "labels")
-    again = FNetClassifier.from_huggingface(tmp_path / "labels")
+    again = FNetClassifier.from_huggingface(tmp_path / "labels", device="cpu")
     assert again.multilabel_
     assert np.array_equal(again.predict_proba(OTHERS), clf.predict_proba(OTHERS))
     stars = np.array([[1.0, 100.0], [3.0, 300.0], [2.0, 500.0]] * 20)
@@ -325,7 +325,7 @@ def test_several_labels_and_numbers_trained_here(tmp_path):
         architecture="paper", width=16, depth=1, max_epochs=1, random_state=0, device="cpu"
     ).fit(REVIEWS, stars)
     reg.to_huggingface(tmp_path / "numbers")
-    again = FNetRegressor.from_huggingface(tmp_path / "numbers")
+    again = FNetRegressor.from_huggingface(tmp_path / "numbers", device="cpu")
     assert_close(again.predict(OTHERS), reg.predict(OTHERS))
     alone = answers_of_folder(tmp_path / "numbers", OTHERS[:1], padding=False).logits
     assert_close(alone, reg.predict(OTHERS[:1]))
@@ -351,7 +351,7 @@ def test_a_folder_that_is_half_written_over_is_refused(theirs, tmp_path, step, m
         with pytest.raises(FileNotFoundError, match="holds no config.json"):
             read(tmp_path)
     clf.to_huggingface(tmp_path)
-    again = FNetClassifier.from_huggingface(tmp_path)
+    again = FNetClassifier.from_huggingface(tmp_path, device="cpu")
     assert np.array_equal(again.decision_function(OTHERS), clf.decision_function(OTHERS))
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tokenizers
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -57,6 +58,10 @@ def test_windows_hold_the_documents(rows, room, long_documents, special, data):
         assert got.tolist() == window + [special.pad] * (longest - length)
 
 
+# What the longer text keeps of an odd room, these gave to the other one.
+OTHERS = {"0.23.0", "0.23.1", "0.23.2"}
+
+
 def longest_first(first, second, room):
     """Cut a pair as tokenizers does."""
     words = Tokenizer(models.WordLevel({str(i): i for i in {*first, *second}}, unk_token=""))
@@ -70,6 +75,8 @@ def longest_first(first, second, room):
 @pytest.mark.parametrize("special", [SpecialTokens(0, (1,), (2,)), SpecialTokens(9, (), ())])
 @pytest.mark.parametrize("room", [1, 2, 5, 6, 30])
 def test_a_pair_is_one_window_cut_from_the_longer_text(special, room):
+    if room % 2 and tokenizers.__version__ in OTHERS:
+        pytest.skip(f"tokenizers {tokenizers.__version__} halves an odd room in another way")
     sizes = [(0, 0), (1, 0), (0, 9), (3, 3), (3, 4), (4, 3), (2, 9), (9, 2), (8, 9), (9, 8)]
     firsts = [list(range(10, 10 + n)) for n, _ in sizes]
     seconds = [list(range(15, 15 + n)) for _, n in sizes]  # the longer firsts have some of these

@@ -159,8 +159,9 @@ def load_docstrings(
     if return_X_y:
         return corpus.train_texts, corpus.test_texts, corpus.train_labels, corpus.test_labels
     corpus.target_names = sorted(found)
+    counts = Counter(name for _, name in rows)
     corpus.DESCR = _DESCR.format(
-        counts=", ".join(f"{name} {len(found[name]):,}" for name in corpus.target_names),
+        counts=", ".join(f"{name} {counts[name]:,}" for name in corpus.target_names),
         per_class=_PER_CLASS,
         per_file=_PER_FILE,
         min_words=_MIN_WORDS,

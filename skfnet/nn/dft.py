@@ -25,6 +25,10 @@ from .ragged import groups_of_equal_length, once_a_batch, without_padding
 __all__ = ["add_scaled_dft2", "choose_route", "real_dft2"]
 
 _VALUES_AT_ONCE = 2**21
+# Asked once, here: the compiler of torch 2.11 cannot trace the question.
+_DEVICES_WITH_AUTOCAST = frozenset(
+    filter(torch.amp.is_autocast_available, ("cpu", "cuda", "mps", "xpu"))
+)
 
 
 def real_dft2(
@@ -86,7 +90,7 @@ def _transform(x: Tensor, lengths: Tensor, orthonormal: bool, part: str) -> Tens
 def _product_dtype(x: Tensor) -> torch.dtype:
     """Give what autocast makes of x in a matrix product."""
     kind = x.device.type
-    if x.dtype == torch.float64 or not torch.amp.is_autocast_available(kind):
+    if x.dtype == torch.float64 or kind not in _DEVICES_WITH_AUTOCAST:
         return x.dtype
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
 
