@@ -276,7 +276,7 @@ def test_a_model_trained_here_predicts_the_same_in_transformers(tmp_path, paddin
             assert_close(alone, expected)
     again = FNetClassifier.from_huggingface(tmp_path, device="cpu")
     assert again.encoder_.config.padding == padding
-    assert np.array_equal(again.decision_function(texts), logits)
+    assert_close(again.decision_function(texts), logits)
     assert again.classes_.tolist() == clf.classes_.tolist()
 
 
@@ -319,7 +319,7 @@ def test_several_labels_and_numbers_trained_here(tmp_path):
     clf.to_huggingface(tmp_path / "labels")
     again = FNetClassifier.from_huggingface(tmp_path / "labels", device="cpu")
     assert again.multilabel_
-    assert np.array_equal(again.predict_proba(OTHERS), clf.predict_proba(OTHERS))
+    assert_close(again.predict_proba(OTHERS), clf.predict_proba(OTHERS))
     stars = np.array([[1.0, 100.0], [3.0, 300.0], [2.0, 500.0]] * 20)
     reg = FNetRegressor(
         architecture="paper", width=16, depth=1, max_epochs=1, random_state=0, device="cpu"
@@ -352,7 +352,7 @@ def test_a_folder_that_is_half_written_over_is_refused(theirs, tmp_path, step, m
             read(tmp_path)
     clf.to_huggingface(tmp_path)
     again = FNetClassifier.from_huggingface(tmp_path, device="cpu")
-    assert np.array_equal(again.decision_function(OTHERS), clf.decision_function(OTHERS))
+    assert_close(again.decision_function(OTHERS), clf.decision_function(OTHERS))
 
 
 def test_the_papers_architecture_with_other_mixers_stays_here(tmp_path):

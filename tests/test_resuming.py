@@ -25,7 +25,8 @@ def run(folder, result):
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no SIGKILL")
 def test_a_run_that_is_killed_again_and_again_comes_to_the_same_result(tmp_path):
     processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["skfnet"])  # once for all of them
+    # Once for all of them; not skorch, whose import touches a GPU, which a fork does not survive.
+    processes.set_forkserver_preload(["torch", "sklearn"])
     folder, result = tmp_path / "run", tmp_path / "result"
     path = checkpoint_path(folder)
 
