@@ -16,6 +16,7 @@ from sklearn.utils._param_validation import Interval, InvalidParameterError, Str
 from sklearn.utils.validation import check_is_fitted
 
 from .batches import TokenArray
+from .bigrams import most_frequent_bigrams
 from .calibration import left_out, temperatures
 from .devices import draw_seed, seeded, usable_device, use_bfloat16
 from .documents import (
@@ -52,6 +53,8 @@ from .training import (
     history_rows,
     make_net,
 )
+
+_MOST_BIGRAMS = 2**19
 
 
 class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
@@ -192,8 +195,10 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
         if not goes_on:
             self._start(documents, learned, seed, unlabeled)
         tokens = self._tokens(documents)
-        if not goes_on and self.pretrained is None and self.freeze == "auto" and self._pairs:
-            self._take_words_from(tokens, seed)
+        if not goes_on and self.pretrained is None:
+            self._take_bigrams_from(tokens)
+            if self.freeze == "auto" and self._pairs:
+                self._take_words_from(tokens, seed)
         kept = self._auto_freeze if self.freeze == "auto" else self.freeze
         absent = self._absent(targets, valid, goes_on, seed)
         seen = ~absent / np.mean(~absent[train], axis=0)
@@ -319,6 +324,16 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
 
     def _check_agrees(self, config: EncoderConfig, tokenizer: TextTokenizer | None) -> None:
         check_agrees(self, config.to_dict(), tokenizer)
+
+    def _take_bigrams_from(self, tokens: TokenArray) -> None:
+        """Give pairs of tokens a row each, where there are more of them than hashes."""
+        n_hashes = self.encoder_.config.bigram_buckets
+        if not n_hashes:
+            return
+        bigrams = most_frequent_bigrams(self._windows(tokens), _MOST_BIGRAMS)
+        if len(bigrams) > n_hashes:
+            for encoder in self.encoders_:
+                encoder.know_bigrams(bigrams)
 
     def _take_words_from(self, tokens: TokenArray, seed: int) -> None:
         """Begin with what the documents tell of the words, where these are to stay."""

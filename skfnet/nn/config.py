@@ -69,9 +69,13 @@ class EncoderConfig:
     positions : {"learned", "none"}, default="learned"
         Position embeddings.
     bigram_buckets : int, default=32768
-        Rows of a second table of embeddings, into which each pair of neighbouring tokens is
-        hashed; what it gives is added to the second token. Their vectors have half of
-        `width`, and one dense layer widens them. 0 for no such table, as in the paper.
+        Rows of a second table of embeddings, for pairs of neighbouring tokens; what it gives is
+        added to the second token. Their vectors have half of `width`, and one dense layer
+        widens them. 0 for no such table, as in the paper.
+    bigram_rows : {"hashed", "known"}, default="hashed"
+        Which of these rows a pair has: the one of its hash, which it may share with others; or
+        one of its own, if it is among those that :meth:`Encoder.know_bigrams` was told, and
+        none if it is not.
     bigram_dropout : float, default=0.5
         Share of the pairs left out in training.
     subword_buckets : int, default=0
@@ -117,6 +121,7 @@ class EncoderConfig:
     embedding_projection: bool = False
     positions: Literal["learned", "none"] = "learned"
     bigram_buckets: int = 32768
+    bigram_rows: Literal["hashed", "known"] = "hashed"
     bigram_dropout: float = 0.5
     subword_buckets: int = 0
     subword_dropout: float = 0.2
@@ -245,6 +250,7 @@ _CHOICES = {
     "transform_scale": ("orthonormal", "none"),
     "norm": ("pre", "post"),
     "positions": ("learned", "none"),
+    "bigram_rows": ("hashed", "known"),
     "activation": ("gelu", "relu"),
     "attention_layout": ("top", "bottom", "middle", "mixed"),
 }

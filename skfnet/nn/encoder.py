@@ -7,6 +7,7 @@ arXiv 2105.03824, figure 1.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -48,6 +49,17 @@ class Encoder(nn.Module):
         self.embeddings = Embeddings(config)
         self.blocks = nn.ModuleList(Block(config, mixer) for mixer in config.mixers)
         self.apply(_initialise)
+
+    def know_bigrams(self, bigrams: np.ndarray) -> None:
+        """Begin a new table for pairs of neighbouring tokens: a row for each of these, no others.
+
+        Parameters
+        ----------
+        bigrams : ndarray of int64, shape (n_bigrams,)
+            Their numbers, sorted: the first token's id times `vocab_size`, plus the second's.
+        """
+        self.config = replace(self.config, bigram_buckets=len(bigrams), bigram_rows="known")
+        self.embeddings.bigrams.know(torch.from_numpy(bigrams))
 
     def forward(
         self,
@@ -137,10 +149,14 @@ class Embeddings(nn.Module):
 
 
 class Bigrams(nn.Module):
-    """One vector for each pair of neighbouring tokens, by hashing, as in fastText.
+    """One vector for each pair of neighbouring tokens, by hashing, as in fastText, or by lookup.
 
     The 2-D transform mixes all positions at once and knows no neighbours. In training whole pairs
     are left out at random, or the model would learn its documents by their rare pairs.
+
+    Pairs of the same hash share a vector. Where there are several times as many pairs as rows, a
+    frequent one is known so by what others have taught: then the most frequent had better be
+    looked up, and the others mean nothing.
 
     References
     ----------
@@ -151,21 +167,39 @@ class Bigrams(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         narrow = max(config.width // 2, 1)
+        self.vocab_size = config.vocab_size
         self.table = nn.Embedding(config.bigram_buckets, narrow)
         self.projection = nn.Linear(narrow, config.width, bias=False)
         self.dropout = Dropout(config.bigram_dropout)
+        known = torch.arange(config.bigram_buckets) if config.bigram_rows == "known" else None
+        self.register_buffer("known", known)  # nothing in particular, until weights are loaded
 
     def initialise(self) -> None:
         """Begin with no pair meaning anything."""
         nn.init.zeros_(self.table.weight)
         nn.init.orthogonal_(self.projection.weight)
 
+    def know(self, bigrams: Tensor) -> None:
+        """Look pairs up among these numbers, sorted, and begin with none meaning anything."""
+        old = self.table.weight
+        self.known = bigrams.to(old.device)
+        self.table = nn.Embedding.from_pretrained(
+            old.new_zeros(len(bigrams), old.shape[1]), freeze=False
+        )
+
     def forward(self, ids: Tensor) -> Tensor:
         """Give (batch, length, width): the pair that ends at each token, 0 at the first one."""
-        mixed = ids[:, :-1] * 0x9E3779B1 + ids[:, 1:] * 0x85EBCA77  # large odd numbers
-        vectors = self.table((mixed >> 15) % self.table.num_embeddings)
-        kept = self.dropout(vectors.new_ones(*vectors.shape[:2], 1))
-        return F.pad(self.projection(vectors * kept), (0, 0, 1, 0))
+        first, second = ids[:, :-1], ids[:, 1:]
+        if self.known is None:
+            mixed = first * 0x9E3779B1 + second * 0x85EBCA77  # large odd numbers
+            vectors = self.table((mixed >> 15) % self.table.num_embeddings)
+            kept = vectors.new_ones(*vectors.shape[:2], 1)
+        else:
+            bigrams = first * self.vocab_size + second
+            rows = torch.searchsorted(self.known, bigrams).clamp(max=len(self.known) - 1)
+            vectors = self.table(rows)
+            kept = (self.known[rows] == bigrams)[..., None].to(vectors.dtype)
+        return F.pad(self.projection(vectors * self.dropout(kept)), (0, 0, 1, 0))
 
 
 class Subwords(nn.Module):

@@ -124,6 +124,26 @@ def test_half_of_the_pairs_are_left_out_in_training_alone():
     torch.testing.assert_close(some[:, 1:][kept], 2 * whole[:, 1:][kept])
 
 
+def test_known_pairs_have_a_row_each_and_others_none():
+    config = EncoderConfig(vocab_size=50, width=12, bigram_buckets=7)
+    encoder = Encoder(config)
+    rows = {(2, 7): 0, (7, 7): 1, (9, 1): 2}
+    encoder.know_bigrams(np.array([first * 50 + second for first, second in rows]))
+    bigrams = encoder.embeddings.bigrams
+    assert bigrams.table.weight.shape == (3, 6) and not bigrams.table.weight.any()
+    build(encoder)
+    ids = [2, 7, 7, 9, 1, 2, 7, 49, 49]
+    zero = np.zeros(config.width)
+    vectors = (bigrams.table.weight @ bigrams.projection.weight.T).detach().numpy()
+    expected = [vectors[rows[pair]] if pair in rows else zero for pair in pairwise(ids)]
+    got = bigrams(torch.tensor([ids]))[0].detach().numpy()
+    np.testing.assert_allclose(got, [zero, *expected], rtol=1e-5, atol=1e-6)
+    again = Encoder(encoder.config).eval()
+    again.load_state_dict(encoder.state_dict())
+    ids, lengths, types = random_rows([5, 3])
+    assert torch.equal(again(ids, lengths, types), encoder(ids, lengths, types))
+
+
 def test_without_types_every_token_is_of_the_first():
     encoder = build(Encoder(CONFIGURATIONS["default"]))
     ids, lengths, types = random_rows([5, 3])
