@@ -196,10 +196,21 @@ class Bigrams(nn.Module):
             kept = vectors.new_ones(*vectors.shape[:2], 1)
         else:
             bigrams = first * self.vocab_size + second
-            rows = torch.searchsorted(self.known, bigrams).clamp(max=len(self.known) - 1)
+            rows = self._place(bigrams)
             vectors = self.table(rows)
             kept = (self.known[rows] == bigrams)[..., None].to(vectors.dtype)
         return F.pad(self.projection(vectors * self.dropout(kept)), (0, 0, 1, 0))
+
+    def _place(self, bigrams: Tensor) -> Tensor:
+        """Give the place of each number in the table; that of another where it has none."""
+        last = len(self.known) - 1
+        if not torch.compiler.is_compiling():
+            return torch.searchsorted(self.known, bigrams).clamp(max=last)
+        place = torch.zeros_like(bigrams)  # ONNX has no such search
+        for bit in reversed(range(last.bit_length())):
+            further = (place + 2**bit).clamp(max=last)
+            place = torch.where(self.known[further] <= bigrams, further, place)
+        return place
 
 
 class Subwords(nn.Module):

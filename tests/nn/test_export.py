@@ -2,6 +2,7 @@
 
 import warnings
 
+import numpy as np
 import onnxruntime
 import pytest
 import torch
@@ -9,12 +10,16 @@ import torch
 from skfnet.nn import DocumentClassifier, EncoderConfig
 
 
-@pytest.fixture(params=["fourier", "hartley", "fourier_frames"])
+@pytest.fixture(params=["fourier", "hartley", "fourier_frames", "known bigrams"])
 def model(request):
+    known = request.param == "known bigrams"
+    mixer = "fourier" if known else request.param
     config = EncoderConfig(
-        vocab_size=50, width=18, depth=2, max_length=40, mixer=request.param, mixing_gain=1.0
+        vocab_size=50, width=18, depth=2, max_length=40, mixer=mixer, mixing_gain=1.0
     )
     model = DocumentClassifier(config, 3).eval()
+    if known:
+        model.encoder.know_bigrams(np.arange(1, 2500, 3))
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(0)
         for weight in model.parameters():
