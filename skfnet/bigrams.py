@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
+from .batches import by_length
 from .windows import Windows
 
 __all__ = ["most_frequent_bigrams"]
 
-_WINDOWS_AT_ONCE = 256
+_WINDOWS_AT_ONCE = 4096
 
 
 def most_frequent_bigrams(windows: Windows, most: int) -> np.ndarray:
@@ -24,23 +26,24 @@ def most_frequent_bigrams(windows: Windows, most: int) -> np.ndarray:
     Returns
     -------
     ndarray of int64, shape (at most `most`,)
-        ``first * vocab_size + second`` for each pair, sorted.
+        ``first * vocab_size + second`` for each pair, rising.
     """
-    parts = [
-        np.unique(_bigrams(windows, rows), return_counts=True)
-        for rows in np.array_split(np.arange(len(windows)), -(-len(windows) // _WINDOWS_AT_ONCE))
-    ]
-    found, times = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    bigrams, which = np.unique(found, return_inverse=True)
-    counts = np.bincount(which, times)
-    return np.sort(bigrams[np.argsort(-counts, kind="stable")[:most]])
+    n_ids = windows.tokens.vocab_size
+    counts = csr_matrix((n_ids, n_ids), dtype=np.int32)
+    for rows in by_length(windows.lengths, _WINDOWS_AT_ONCE):
+        pairs = _neighbours(windows, rows)
+        ones = np.ones(len(pairs[0]), dtype=np.int32)
+        counts += csr_matrix((ones, pairs), shape=counts.shape)
+    first, second = counts.nonzero()
+    bigrams = first.astype(np.int64) * n_ids + second
+    return np.sort(bigrams[np.argsort(-counts.data, kind="stable")[:most]])
 
 
-def _bigrams(windows: Windows, rows: np.ndarray) -> np.ndarray:
-    """Give the pairs of some windows, special tokens included, as numbers."""
+def _neighbours(windows: Windows, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Give first and second token of each pair in some windows, special tokens included."""
     tokens, layout = windows.tokens, windows.lay_out(rows)
     ids = layout.ids
     if tokens.special.unknown is not None:
         ids[ids >= tokens.vocab_size] = tokens.special.unknown
     inside = np.arange(1, ids.shape[1]) < layout.lengths[:, None]
-    return (ids[:, :-1] * tokens.vocab_size + ids[:, 1:])[inside]
+    return ids[:, :-1][inside], ids[:, 1:][inside]

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 
 from skfnet import FNetClassifier, TextTokenizer
 from skfnet.batches import SpecialTokens, TokenArray
@@ -88,11 +89,26 @@ def test_more_pairs_than_hashes_have_a_row_each(many):
     assert quick().fit(X[:50], y[:50]).encoder_.config.bigram_rows == "hashed"
 
 
+def test_only_the_most_frequent_of_very_many_have_a_row(many, monkeypatch):
+    X, y = many
+    monkeypatch.setattr("skfnet.supervised._MOST_BIGRAMS", 2**15 + 100)
+    clf = quick().fit(X, y)
+    windows = clf._windows(clf._tokens(clf._documents(X)))
+    bigrams = clf.encoder_.embeddings.bigrams
+    assert bigrams.table.num_embeddings == clf.encoder_.config.bigram_buckets == 2**15 + 100
+    assert np.array_equal(bigrams.known.numpy(), most_frequent_bigrams(windows, 2**15 + 100))
+
+
 def test_a_stream_has_pairs_to_come_and_hashes_them(many):
     X, y = many
-    assert quick().partial_fit(X, y, classes=[0, 1]).encoder_.config.bigram_rows == "hashed"
-    known = quick(warm_start=True).fit(X, y)
-    before = known.encoder_.embeddings.bigrams.known.clone()
-    known.fit(X[:50], y[:50])
-    known.partial_fit(X[50:90], y[50:90])
-    assert (known.encoder_.embeddings.bigrams.known == before).all()
+    clf = quick().partial_fit(X, y, classes=[0, 1])
+    assert clf.encoder_.config.bigram_rows == "hashed"
+
+
+def test_what_goes_on_keeps_the_pairs_it_knows(many):
+    X, y = many
+    clf = quick(warm_start=True).fit(X, y)
+    before = clf.encoder_.embeddings.bigrams.known.clone()
+    clf.fit(X[:50], y[:50])
+    clf.partial_fit(X[50:90], y[50:90])
+    assert torch.equal(clf.encoder_.embeddings.bigrams.known, before)

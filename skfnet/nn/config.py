@@ -74,8 +74,8 @@ class EncoderConfig:
         widens them. 0 for no such table, as in the paper.
     bigram_rows : {"hashed", "known"}, default="hashed"
         Which of these rows a pair has: the one of its hash, which it may share with others; or
-        one of its own, if it is among those that :meth:`Encoder.know_bigrams` was told, and
-        none if it is not.
+        one of its own, if :meth:`Encoder.know_bigrams` was told of it, and none if not. "known"
+        is for the weights of such an encoder: a new one knows no pair.
     bigram_dropout : float, default=0.5
         Share of the pairs left out in training.
     subword_buckets : int, default=0

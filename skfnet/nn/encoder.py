@@ -56,10 +56,19 @@ class Encoder(nn.Module):
         Parameters
         ----------
         bigrams : ndarray of int64, shape (n_bigrams,)
-            Their numbers, sorted: the first token's id times `vocab_size`, plus the second's.
+            Their numbers, rising: the first token's id times `vocab_size`, plus the second's.
+
+        Raises
+        ------
+        ValueError
+            If there are none, they do not rise, or the encoder has no such table.
         """
+        if not len(bigrams) or (np.diff(bigrams) <= 0).any():
+            raise ValueError("know_bigrams takes one number or more, each larger than the last.")
+        if self.embeddings.bigrams is None:
+            raise ValueError("The encoder was built with bigram_buckets=0, and reads no pairs.")
         self.config = replace(self.config, bigram_buckets=len(bigrams), bigram_rows="known")
-        self.embeddings.bigrams.know(torch.from_numpy(bigrams))
+        self.embeddings.bigrams.know(torch.tensor(bigrams, dtype=torch.int64))
 
     def forward(
         self,
@@ -154,9 +163,9 @@ class Bigrams(nn.Module):
     The 2-D transform mixes all positions at once and knows no neighbours. In training whole pairs
     are left out at random, or the model would learn its documents by their rare pairs.
 
-    Pairs of the same hash share a vector. Where there are several times as many pairs as rows, a
-    frequent one is known so by what others have taught: then the most frequent had better be
-    looked up, and the others mean nothing.
+    Pairs of the same hash share a vector. Where there are more pairs than hashes, a frequent one
+    has learned much of its vector from others: then pairs had better be looked up, and the rarest
+    mean nothing.
 
     References
     ----------
@@ -171,8 +180,8 @@ class Bigrams(nn.Module):
         self.table = nn.Embedding(config.bigram_buckets, narrow)
         self.projection = nn.Linear(narrow, config.width, bias=False)
         self.dropout = Dropout(config.bigram_dropout)
-        known = torch.arange(config.bigram_buckets) if config.bigram_rows == "known" else None
-        self.register_buffer("known", known)  # nothing in particular, until weights are loaded
+        none_yet = torch.full((config.bigram_buckets,), -1)
+        self.register_buffer("known", none_yet if config.bigram_rows == "known" else None)
 
     def initialise(self) -> None:
         """Begin with no pair meaning anything."""
@@ -189,6 +198,7 @@ class Bigrams(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """Give (batch, length, width): the pair that ends at each token, 0 at the first one."""
+        ids = ids.long()  # the products are large
         first, second = ids[:, :-1], ids[:, 1:]
         if self.known is None:
             mixed = first * 0x9E3779B1 + second * 0x85EBCA77  # large odd numbers
@@ -202,11 +212,10 @@ class Bigrams(nn.Module):
         return F.pad(self.projection(vectors * self.dropout(kept)), (0, 0, 1, 0))
 
     def _place(self, bigrams: Tensor) -> Tensor:
-        """Give the place of each number in the table; that of another where it has none."""
+        """Give the place of each number among the known ones; of any, where it is unknown."""
+        # By halving: as fast as torch.searchsorted on a CPU, and ONNX knows it.
         last = len(self.known) - 1
-        if not torch.compiler.is_compiling():
-            return torch.searchsorted(self.known, bigrams).clamp(max=last)
-        place = torch.zeros_like(bigrams)  # ONNX has no such search
+        place = torch.zeros_like(bigrams)
         for bit in reversed(range(last.bit_length())):
             further = (place + 2**bit).clamp(max=last)
             place = torch.where(self.known[further] <= bigrams, further, place)

@@ -139,9 +139,35 @@ def test_known_pairs_have_a_row_each_and_others_none():
     got = bigrams(torch.tensor([ids]))[0].detach().numpy()
     np.testing.assert_allclose(got, [zero, *expected], rtol=1e-5, atol=1e-6)
     again = Encoder(encoder.config).eval()
+    assert not again.embeddings.bigrams(torch.tensor([ids])).any()  # it knows none as yet
     again.load_state_dict(encoder.state_dict())
-    ids, lengths, types = random_rows([5, 3])
-    assert torch.equal(again(ids, lengths, types), encoder(ids, lengths, types))
+    row = torch.tensor([ids]), torch.tensor([len(ids)])
+    assert torch.equal(again(*row), encoder(*row))
+
+
+@pytest.mark.parametrize("bigrams", [[], [3, 2], [2, 2]], ids=str)
+def test_known_pairs_must_rise(bigrams):
+    encoder = Encoder(EncoderConfig(vocab_size=50, width=12))
+    with pytest.raises(ValueError, match="each larger than the last"):
+        encoder.know_bigrams(np.array(bigrams, dtype=np.int64))
+    assert encoder.config.bigram_rows == "hashed"
+
+
+def test_an_encoder_without_a_table_for_pairs_knows_none():
+    encoder = Encoder(CONFIGURATIONS["no_bigrams"])
+    with pytest.raises(ValueError, match="bigram_buckets=0"):
+        encoder.know_bigrams(np.array([5]))
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_ids_of_32_bits_give_the_same(known):
+    config = EncoderConfig(vocab_size=60_000, width=4, depth=0)
+    encoder = Encoder(config)
+    ids = torch.tensor([[59_000, 58_000, 3, 59_000, 58_000]])
+    if known:
+        encoder.know_bigrams(np.array([3 * 60_000 + 59_000, 59_000 * 60_000 + 58_000]))
+    build(encoder)
+    assert torch.equal(encoder(ids.int(), torch.tensor([5])), encoder(ids, torch.tensor([5])))
 
 
 def test_without_types_every_token_is_of_the_first():
