@@ -34,16 +34,14 @@ def most_frequent_bigrams(windows: Windows, most: int) -> np.ndarray:
         pairs = _neighbours(windows, rows)
         ones = np.ones(len(pairs[0]), dtype=np.int32)
         counts += csr_matrix((ones, pairs), shape=counts.shape)
-    first, second = counts.nonzero()
-    bigrams = first.astype(np.int64) * n_ids + second
-    return np.sort(bigrams[np.argsort(-counts.data, kind="stable")[:most]])
+    found = counts.tocoo()
+    bigrams = found.row.astype(np.int64) * n_ids + found.col
+    return np.sort(bigrams[np.argsort(-found.data, kind="stable")[:most]])
 
 
 def _neighbours(windows: Windows, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Give first and second token of each pair in some windows, special tokens included."""
-    tokens, layout = windows.tokens, windows.lay_out(rows)
-    ids = layout.ids
-    if tokens.special.unknown is not None:
-        ids[ids >= tokens.vocab_size] = tokens.special.unknown
-    inside = np.arange(1, ids.shape[1]) < layout.lengths[:, None]
+    batch = windows.batch(rows)
+    ids = batch["input_ids"]
+    inside = np.arange(1, ids.shape[1]) < batch["lengths"][:, None]
     return ids[:, :-1][inside], ids[:, 1:][inside]
