@@ -71,6 +71,9 @@ class TokenArray:
         What :func:`skfnet.subwords.spell` gave for each id there is. Words outside the
         vocabulary have ids of their own, from `vocab_size` on, that mean a row here and nothing
         else.
+    folds : ndarray of int64, shape (n_documents,), optional
+        The table that describes each document's words in training, see
+        :func:`skfnet.target_encoding.draw_folds`.
 
     Examples
     --------
@@ -90,6 +93,7 @@ class TokenArray:
         special: SpecialTokens,
         firsts: np.ndarray | None = None,
         spellings: csr_matrix | None = None,
+        folds: np.ndarray | None = None,
     ) -> None:
         self.ids = ids
         self.offsets = offsets
@@ -97,6 +101,7 @@ class TokenArray:
         self.special = special
         self.firsts = firsts
         self.spellings = spellings
+        self.folds = folds
 
     @classmethod
     def from_rows(
@@ -173,8 +178,16 @@ class TokenArray:
         lengths = self.lengths[chosen]
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         ids = self.ids[joined_ranges(self.offsets[chosen], lengths)]
-        firsts = None if self.firsts is None else self.firsts[chosen]
-        return TokenArray(ids, offsets, self.vocab_size, self.special, firsts, self.spellings)
+        firsts, folds = (a if a is None else a[chosen] for a in (self.firsts, self.folds))
+        return TokenArray(
+            ids, offsets, self.vocab_size, self.special, firsts, self.spellings, folds
+        )
+
+    def in_folds(self, folds: np.ndarray) -> TokenArray:
+        """Give the same documents with these `folds`."""
+        documents = self[:]
+        documents.folds = folds
+        return documents
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return (self[row] for row in range(len(self)))

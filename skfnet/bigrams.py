@@ -13,7 +13,7 @@ __all__ = ["most_frequent_bigrams"]
 _WINDOWS_AT_ONCE = 4096
 
 
-def most_frequent_bigrams(windows: Windows, most: int) -> np.ndarray:
+def most_frequent_bigrams(windows: Windows, most: int, fewest: int = 1) -> np.ndarray:
     """Find the pairs that stand most often in what an encoder reads of documents.
 
     Parameters
@@ -22,6 +22,8 @@ def most_frequent_bigrams(windows: Windows, most: int) -> np.ndarray:
         What it reads.
     most : int
         How many to give. Of equally frequent ones those of lower ids are taken.
+    fewest : int, default=1
+        How often a pair has to stand there.
 
     Returns
     -------
@@ -35,6 +37,8 @@ def most_frequent_bigrams(windows: Windows, most: int) -> np.ndarray:
         ones = np.ones(len(pairs[0]), dtype=np.int32)
         counts += csr_matrix((ones, pairs), shape=counts.shape)
     found = counts.tocoo()
+    found.data[found.data < fewest] = 0
+    found.eliminate_zeros()
     bigrams = found.row.astype(np.int64) * n_ids + found.col
     return np.sort(bigrams[np.argsort(-found.data, kind="stable")[:most]])
 

@@ -16,9 +16,9 @@ from scipy.optimize import minimize
 
 from .objectives import Objective
 
-__all__ = ["left_out", "temperatures"]
+__all__ = ["FEWEST_DOCUMENTS", "left_out", "temperatures"]
 
-_FEWEST_DOCUMENTS = 250  # of fewer, none can be spared
+FEWEST_DOCUMENTS = 250  # of fewer, none can be spared
 _SHARE = 1 / 16  # of the documents, for each half of the ensemble
 _LOG_SPREAD = 0.5  # how far the logarithm of a temperature is from 0 in general
 
@@ -43,7 +43,7 @@ def left_out(targets: np.ndarray, n_members: int, seed: int) -> np.ndarray:
         and none of fewer than 250 documents, or by a single member.
     """
     absent = np.zeros((len(targets), n_members), dtype=bool)
-    if n_members == 1 or len(targets) < _FEWEST_DOCUMENTS:
+    if n_members == 1 or len(targets) < FEWEST_DOCUMENTS:
         return absent
     order = np.random.default_rng([seed, 1]).permutation(len(targets))  # not that of the batches
     order = order[~_are_rare(targets)[order]]

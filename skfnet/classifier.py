@@ -78,6 +78,13 @@ class FNetClassifier(ClassifierMixin, SupervisedEstimator):
         or not, published weights among them. With several, and 250 documents or more, each half
         of them leaves out a sixteenth of the documents, on which the probabilities are calibrated
         (Guo et al., arXiv 1706.04599, section 4.2).
+    target_encoding : bool, default=True
+        Whether every other encoder is told of each word, pair of words and n-gram what the targets
+        are of the documents it stands in, other documents than the one it is trained on, in place
+        of vectors that it learns (as :class:`sklearn.preprocessing.TargetEncoder` does for
+        categories). It is so in `fit`, with two encoders or more, from 250 single texts on,
+        without `pretrained` and in the default `architecture`; `warm_start` counts anew,
+        `partial_fit` goes on with what `fit` has counted.
     dropout : float, default=0.2
         Share of hidden units dropped in training, after the embeddings and each feed-forward
         layer and before the output layer. 0 also keeps the pairs of neighbouring tokens, of
@@ -221,6 +228,7 @@ class FNetClassifier(ClassifierMixin, SupervisedEstimator):
         attention_layers: int = 0,
         attention_layout: str = "top",
         n_encoders: int | str = "auto",
+        target_encoding: bool = True,
         dropout: float = 0.2,
         pooling: str = "auto",
         padding: str = "auto",
@@ -255,6 +263,7 @@ class FNetClassifier(ClassifierMixin, SupervisedEstimator):
             attention_layers=attention_layers,
             attention_layout=attention_layout,
             n_encoders=n_encoders,
+            target_encoding=target_encoding,
             dropout=dropout,
             pooling=pooling,
             padding=padding,

@@ -122,7 +122,7 @@ def _read(cls: type, name_or_folder: str | os.PathLike, parameters: dict[str, An
     device = usable_device(estimator.device)
     with seeded(0, torch.device("cpu")):  # the initial weights are overwritten
         config = replace(found.config, **estimator._chosen())
-        model = Ensemble(config, len(order), "cls", n_members=1)
+        model = Ensemble([config], len(order), "cls")
     member = model.members[0]
     member.encoder.load_state_dict(found.encoder)
     member.pooling.load_state_dict(found.pooling)

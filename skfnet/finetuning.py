@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .nn import DocumentClassifier, Ensemble
+from .nn import DocumentClassifier, Encoder, Ensemble
 
 __all__ = [
     "RATE",
@@ -20,6 +20,7 @@ __all__ = [
     "keep_fixed",
     "kinds_of",
     "layer_rates",
+    "target_encoded",
 ]
 
 # What learning_rate="auto" stands for: with new blocks, with those that an FNetPretrainer has
@@ -59,10 +60,17 @@ def keep_fixed(model: Ensemble, kept: int | str | None) -> None:
 def kinds_of(model: Ensemble, kept: int | str | None) -> np.ndarray:
     """Give each member's kind: of "half", 0 where the embeddings stay and 1 where they move.
 
-    All are of one kind otherwise, 0. A single member's embeddings stay.
+    A single member's embeddings stay. Otherwise 1 where words are described by the targets.
     """
-    members = np.arange(len(model.members))
-    return members % 2 if kept == "half" else np.zeros_like(members)
+    if kept == "half":
+        return np.arange(len(model.members)) % 2
+    return np.array([int(member.encoder in target_encoded(model)) for member in model.members])
+
+
+def target_encoded(model: Ensemble) -> list[Encoder]:
+    """Give the encoders to which words are described by the targets."""
+    encoders = [member.encoder for member in model.members]
+    return [encoder for encoder in encoders if encoder.config.target_encoding]
 
 
 def layer_rates(depth: int, decay: float) -> Callable[[str], float]:

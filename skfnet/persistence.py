@@ -43,8 +43,10 @@ def pack_model(model: Ensemble | PretrainingModel) -> dict[str, Any]:
     A mixer of the user's own stands beside them: it is stored as a reference to its code.
     """
     shape = shape_of(model)
-    encoder = shape["encoder"]
-    own = {} if isinstance(encoder["mixer"], str) else {"mixer": encoder.pop("mixer")}
+    own: dict[str, Any] = {}
+    for encoder in _encoders_in(shape):
+        if not isinstance(encoder["mixer"], str):
+            own = {"mixer": encoder.pop("mixer")}
     weights = {name: t.detach().cpu().numpy() for name, t in model.state_dict().items()}
     return {"shape": json.dumps(shape, default=_plain), "weights": weights, **own}
 
@@ -53,33 +55,42 @@ def unpack_model(packed: dict[str, Any]) -> Ensemble | PretrainingModel:
     """Rebuild what :func:`pack_model` gave, on the CPU."""
     shape = json.loads(packed["shape"])
     if "mixer" in packed:
-        shape["encoder"]["mixer"] = packed["mixer"]
+        for encoder in _encoders_in(shape):
+            encoder["mixer"] = packed["mixer"]
     return model_of(shape, {name: torch.tensor(a) for name, a in packed["weights"].items()})
 
 
 def shape_of(model: Ensemble | PretrainingModel) -> dict[str, Any]:
     """Give what a model is built from; JSON-ready, unless the mixer is the user's own."""
-    first = model.members[0]
-    encoder = first.encoder.config.to_dict()
     if isinstance(model, PretrainingModel):
-        pooling = model.document.pooling_name
-        return {"encoder": encoder, "pooling": pooling, "n_words": model.n_words}
+        return {
+            "encoder": model.encoder.config.to_dict(),
+            "pooling": model.document.pooling_name,
+            "n_words": model.n_words,
+        }
+    first = model.members[0]
     return {
-        "encoder": encoder,
+        "encoders": [member.encoder.config.to_dict() for member in model.members],
         "n_classes": first.output.out_features,
         "pooling": first.pooling_name,
-        "n_members": len(model.members),
     }
 
 
 def model_of(shape: dict[str, Any], weights: dict[str, Tensor]) -> Ensemble | PretrainingModel:
     """Rebuild a model of which :func:`shape_of` gave the shape, on the CPU."""
-    parts = dict(shape)
-    build = Ensemble if "n_members" in parts else PretrainingModel
+    parts = {name: part for name, part in shape.items() if not name.startswith("encoder")}
+    configs = [EncoderConfig(**encoder) for encoder in _encoders_in(shape)]
     with seeded(0, torch.device("cpu")):  # the initial weights are overwritten
-        model = build(EncoderConfig(**parts.pop("encoder")), **parts)
+        if "encoders" in shape:
+            model = Ensemble(configs, **parts)
+        else:
+            model = PretrainingModel(*configs, **parts)
     model.load_state_dict(weights)
     return model.eval()
+
+
+def _encoders_in(shape: dict[str, Any]) -> list[dict[str, Any]]:
+    return shape["encoders"] if "encoders" in shape else [shape["encoder"]]
 
 
 def pack_tokenizer(tokenizer: TextTokenizer | None) -> dict[str, Any] | None:

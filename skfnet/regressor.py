@@ -66,6 +66,13 @@ class FNetRegressor(RegressorMixin, SupervisedEstimator):
         Number of encoders that are trained side by side from different initial weights. The mean
         of their outputs is the answer. "auto" is 4, and 1 for ``architecture="paper"``, pretrained
         or not, published weights among them.
+    target_encoding : bool, default=True
+        Whether every other encoder is told of each word, pair of words and n-gram what the targets
+        are of the documents it stands in, other documents than the one it is trained on, in place
+        of vectors that it learns (as :class:`sklearn.preprocessing.TargetEncoder` does for
+        categories). It is so in `fit`, with two encoders or more, from 250 single texts on,
+        without `pretrained` and in the default `architecture`; `warm_start` counts anew,
+        `partial_fit` goes on with what `fit` has counted.
     dropout : float, default=0.2
         Share of hidden units dropped in training, after the embeddings and each feed-forward
         layer and before the output layer. 0 also keeps the pairs of neighbouring tokens, of

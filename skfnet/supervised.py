@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -17,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .batches import TokenArray
 from .bigrams import most_frequent_bigrams
-from .calibration import left_out, temperatures
+from .calibration import FEWEST_DOCUMENTS, left_out, temperatures
 from .devices import draw_seed, seeded, usable_device, use_bfloat16
 from .documents import (
     Documents,
@@ -35,6 +36,7 @@ from .finetuning import (
     keep_fixed,
     kinds_of,
     layer_rates,
+    target_encoded,
 )
 from .lsa import latent_semantic_vectors
 from .nn import EncoderConfig, Ensemble
@@ -43,6 +45,7 @@ from .objectives import NUMBERS, Objective
 from .prediction import run_each_window, run_windows
 from .pretrained import Pretrained, check_agrees, check_unlabeled, find_pretrained
 from .pretrainer import FNetPretrainer
+from .target_encoding import draw_folds, target_encodings
 from .targets import check_weights
 from .tokenizer import TextTokenizer
 from .training import (
@@ -73,6 +76,7 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
             None,
         ],
         "layer_decay": [Interval(Real, 0, 1, closed="right")],
+        "target_encoding": ["boolean"],
         "n_encoders": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "pooling": [StrOptions({*POOLINGS, "auto"})],
         "max_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
@@ -96,6 +100,7 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
         attention_layers: int = 0,
         attention_layout: str = "top",
         n_encoders: int | str = "auto",
+        target_encoding: bool = True,
         dropout: float = 0.2,
         pooling: str = "auto",
         padding: str = "auto",
@@ -140,6 +145,7 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
             verbose=verbose,
         )
         self.n_encoders = n_encoders
+        self.target_encoding = target_encoding
         self.pretrained = pretrained
         self.freeze = freeze
         self.layer_decay = layer_decay
@@ -193,12 +199,15 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
             self._check_goes_on(learned)
         targets = self._encode(y, vars(self) if goes_on else learned)
         if not goes_on:
-            self._start(documents, learned, seed, unlabeled)
+            self._start(documents, learned, seed, unlabeled, encodes=self.target_encoding)
         tokens = self._tokens(documents)
         if not goes_on and self.pretrained is None:
             self._take_bigrams_from(tokens)
             if self.freeze == "auto" and self._pairs:
                 self._take_words_from(tokens, seed)
+        if target_encoded(self._model) and len(tokens) >= FEWEST_DOCUMENTS:
+            tokens = tokens.in_folds(draw_folds(len(tokens), train, seed))
+            self._take_encoding_from(tokens, targets, weights, goes_on)
         kept = self._auto_freeze if self.freeze == "auto" else self.freeze
         absent = self._absent(targets, valid, goes_on, seed)
         seen = ~absent / np.mean(~absent[train], axis=0)
@@ -211,6 +220,8 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
             )
         self._train(self._make_net(train_set, valid_set, epochs, seed, kept), train_set, seed)
         self._calibrate(tokens, targets, weights, absent, kept)
+        for encoder in target_encoded(self._model):
+            encoder.embeddings.encoding.keep_last()
         self._stream = None
         return self
 
@@ -286,9 +297,15 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
         return documents
 
     def _start(
-        self, documents: Documents, learned: dict[str, Any], seed: int, unlabeled: Any = None
+        self,
+        documents: Documents,
+        learned: dict[str, Any],
+        seed: int,
+        unlabeled: Any = None,
+        *,
+        encodes: bool,
     ) -> None:
-        """Forget everything and set up a new model."""
+        """Forget everything and set up a new model, `encodes` where all targets are there."""
         device = usable_device(self.device)
         if self.pretrained is None:
             pretrained, tokenizer = None, self._fitted_tokenizer(documents)
@@ -306,8 +323,13 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
             for name in ("pooling", "n_encoders")
         )
         self._check_freeze(config, pretrained, pooling)
+        n_outputs = self._count_outputs(learned)
+        configs = [config] * n_encoders
+        if encodes and self._can_encode_targets(documents):
+            encoding = min(n_outputs, config.width)
+            configs[1::2] = [replace(config, target_encoding=encoding)] * (n_encoders // 2)
         with seeded(seed, device):
-            model = Ensemble(config, self._count_outputs(learned), pooling, n_encoders)
+            model = Ensemble(configs, n_outputs, pooling)
         if pretrained is not None:
             pretrained.put_into(model)
         vars(self).update(learned)
@@ -333,7 +355,36 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
         bigrams = most_frequent_bigrams(self._windows(tokens), _MOST_BIGRAMS)
         if len(bigrams) > n_hashes:
             for encoder in self.encoders_:
-                encoder.know_bigrams(bigrams)
+                if not encoder.config.target_encoding:
+                    encoder.know_bigrams(bigrams)
+
+    def _can_encode_targets(self, documents: Documents) -> bool:
+        """Say whether there is enough to count, and no other kind of encoder to go with."""
+        enough = len(documents) >= FEWEST_DOCUMENTS and not in_pairs(documents)
+        return enough and self.pretrained is None and self.architecture == "default"
+
+    def _take_encoding_from(
+        self, tokens: TokenArray, targets: np.ndarray, weights: np.ndarray, goes_on: bool
+    ) -> None:
+        """Describe words by the targets to the encoders that read that."""
+        first, *_ = encoders = target_encoded(self._model)
+        windows = self._windows(tokens)
+        if goes_on:
+            bigrams = first.embeddings.encoding.known_bigrams
+        else:
+            bigrams = most_frequent_bigrams(windows, _MOST_BIGRAMS, fewest=2)
+        if targets.ndim == 1:
+            targets = np.eye(self._count_outputs(vars(self)))[targets]
+        tables = target_encodings(
+            windows,
+            targets,
+            weights,
+            bigrams=bigrams,
+            size=first.config.target_encoding,
+            numbers=self._objective is NUMBERS,
+        )
+        for encoder in encoders:
+            encoder.take_target_encoding(bigrams, tables)
 
     def _take_words_from(self, tokens: TokenArray, seed: int) -> None:
         """Begin with what the documents tell of the words, where these are to stay."""
@@ -396,7 +447,7 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
         seed = draw_seed(self.random_state)
         targets = self._encode(y, vars(self) if learned is None else learned)
         if learned is not None:
-            self._start(documents, learned, seed)
+            self._start(documents, learned, seed, encodes=False)
         rows = np.arange(len(y))
         kept = None if self.freeze == "auto" else self.freeze
         train_set = self._labelled(self._tokens(documents), targets, weights, rows, kept)

@@ -108,11 +108,15 @@ class Windows:
         Returns
         -------
         dict of ndarray of int64
-            "input_ids", "type_ids" and "spelled" of shape (len(rows), longest), "lengths" of
-            shape (len(rows),). "spelled" says which of the batch's different words each token
-            is; word i has the n-grams ``subwords[starts[i]:starts[i + 1]]``.
+            "input_ids", "type_ids" and "spelled" of shape (len(rows), longest), "lengths" and,
+            where the documents have them, "folds" of shape (len(rows),). "spelled" says which of
+            the batch's different words each token is; word i has the n-grams
+            ``subwords[starts[i]:starts[i + 1]]``.
         """
-        return self.inputs(self.lay_out(rows))
+        batch = self.inputs(self.lay_out(rows))
+        if self.tokens.folds is not None:
+            batch["folds"] = self.tokens.folds[self.document[rows]]
+        return batch
 
     def lay_out(self, rows: np.ndarray, swapped: np.ndarray | None = None) -> Layout:
         """Give the tokens of some windows side by side.

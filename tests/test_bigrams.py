@@ -70,6 +70,7 @@ def many():
 
 def quick(**changes):
     sizes = dict(tokenizer="precomputed", depth=0, width=2, n_encoders=2, max_epochs=1)
+    changes = {"target_encoding": False} | changes
     return FNetClassifier(**sizes | dict(random_state=0, device="cpu") | changes)
 
 

@@ -136,7 +136,7 @@ def test_encoders_with_a_foreign_mixer_learn_one_after_the_other(reviews, with_t
     first, second = ([*model._model.state_dict().values()] for model in models)
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
     config = EncoderConfig(vocab_size=5, width=4, depth=1)
-    assert can_share_cores(Ensemble(config, n_classes=2))
+    assert can_share_cores(Ensemble([config], n_classes=2))
     for mixer in (DroppingMixer, lambda config: FixedMixer(partial(F.dropout, p=0.5))):
         foreign = EncoderConfig(vocab_size=5, width=4, depth=1, mixer=mixer)
-        assert not can_share_cores(Ensemble(foreign, n_classes=2))
+        assert not can_share_cores(Ensemble([foreign], n_classes=2))

@@ -23,7 +23,7 @@ BATCH = {
 
 def model(seed=0):
     torch.manual_seed(seed)
-    return Ensemble(CONFIG, 2).eval()
+    return Ensemble([CONFIG], 2).eval()
 
 
 def loss_of(net, **changes):

@@ -198,7 +198,7 @@ def test_a_ready_tokenizer_comes_along(reviews):
 
 def test_a_model_packs_into_json_and_arrays():
     config = EncoderConfig(vocab_size=20, width=6, depth=2, mixing_gain=0.7, activation="relu")
-    model = Ensemble(config, 3, "cls", n_members=2).eval()
+    model = Ensemble([config] * 2, 3, "cls").eval()
     packed = pack_model(model)
     assert isinstance(json.loads(packed["shape"]), dict)
     assert all(type(array) is np.ndarray for array in packed["weights"].values())

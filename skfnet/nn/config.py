@@ -83,6 +83,10 @@ class EncoderConfig:
         be told the words' spelling. 0 for no such table, as in the paper.
     subword_dropout : float, default=0.2
         Share of the n-grams left out in training.
+    target_encoding : int, default=0
+        How many numbers describe a token, a pair of tokens or an n-gram by the targets of the
+        documents it stands in, in place of learned vectors. They come from
+        :meth:`Encoder.take_target_encoding`. 0 for learned vectors.
     activation : {"relu", "gelu"}, default="relu"
         Inside the feed-forward layers; "gelu" is the tanh approximation, as published.
     dropout : float, default=0.1
@@ -125,6 +129,7 @@ class EncoderConfig:
     bigram_dropout: float = 0.5
     subword_buckets: int = 0
     subword_dropout: float = 0.2
+    target_encoding: int = 0
     activation: Literal["relu", "gelu"] = "relu"
     dropout: float = 0.1
     layer_norm_eps: float = 1e-12
@@ -134,6 +139,7 @@ class EncoderConfig:
             _require(getattr(self, name) >= 1, name, getattr(self, name), "an int >= 1")
         for name in ("depth", "bigram_buckets", "subword_buckets", "attention_layers"):
             _require(getattr(self, name) >= 0, name, getattr(self, name), "an int >= 0")
+        _require(self.target_encoding >= 0, "target_encoding", self.target_encoding, "an int >= 0")
         _require(
             self.attention_layers <= self.depth,
             "attention_layers",

@@ -6,7 +6,7 @@ arXiv 2105.03824, figure 1.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -18,6 +18,8 @@ from torch.nn import functional as F
 from .config import EncoderConfig
 from .dropout import Dropout
 from .mixing import make_mixer
+from .tables import Bigrams, Subwords
+from .target_encoding import TargetEncoding
 
 __all__ = ["Block", "Embeddings", "Encoder"]
 
@@ -68,13 +70,27 @@ class Encoder(nn.Module):
         if self.embeddings.bigrams is None:
             raise ValueError("The encoder was built with bigram_buckets=0, and reads no pairs.")
         self.config = replace(self.config, bigram_buckets=len(bigrams), bigram_rows="known")
-        self.embeddings.bigrams.know(torch.tensor(bigrams, dtype=torch.int64))
+        self.embeddings.bigrams.look_up_among(torch.tensor(bigrams, dtype=torch.int64))
+
+    def take_target_encoding(self, bigrams: np.ndarray, tables: Mapping[str, np.ndarray]) -> None:
+        """Describe tokens by these numbers from now on.
+
+        Parameters
+        ----------
+        bigrams : ndarray of int64, shape (n_bigrams,)
+            Which pairs are described, as :meth:`know_bigrams` takes them; there may be none.
+        tables : mapping of str to ndarray of shape (n_tables, n_rows, size)
+            Named as the tables of :class:`~skfnet.nn.target_encoding.TargetEncoding`.
+        """
+        self.config = replace(self.config, bigram_buckets=len(bigrams), bigram_rows="known")
+        self.embeddings.encoding.take(bigrams, tables)
 
     def forward(
         self,
         input_ids: Tensor,
         lengths: Tensor,
         type_ids: Tensor | None = None,
+        folds: Tensor | None = None,
         **spelling: Tensor,
     ) -> Tensor:
         """Encode a batch of rows.
@@ -88,6 +104,9 @@ class Encoder(nn.Module):
         type_ids : Tensor of int, shape (batch, length), optional
             Type of each token, below ``n_types``; all zero when None. The estimators give 0 in
             the first text of a pair and 1 in the second, and 2 more for a token of both.
+        folds : Tensor of int, shape (batch,), optional
+            With ``target_encoding``, the number of the table that describes each row's tokens; the
+            last one when None.
         **spelling
             With ``subword_buckets``, and only then, what :meth:`Subwords.forward` takes.
 
@@ -97,24 +116,30 @@ class Encoder(nn.Module):
             Hidden states; with ``norm="pre"`` the plain sum of what the blocks added. Those
             beyond a row's length mean nothing.
         """
-        x = self.embeddings(input_ids, type_ids, **spelling)
+        x = self.embeddings(input_ids, type_ids, folds, **spelling)
         for block in self.blocks:
             x = block(x, lengths)
         return x
 
 
 class Embeddings(nn.Module):
-    """Word + position + type + bigram + subword embeddings, then what `config` asks for."""
+    """Word + position + type + bigram + subword embeddings, then what `config` asks for.
+
+    Those of words, bigrams and subwords are learned, or a projected `encoding` of the targets.
+    """
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
-        self.words = nn.Embedding(config.vocab_size, config.width)
+        learned = not config.target_encoding
+        self.encoding = None if learned else TargetEncoding(config)
+        self.words = nn.Embedding(config.vocab_size, config.width) if learned else None
         self.positions = (
             nn.Embedding(config.max_length, config.width) if config.positions == "learned" else None
         )
         self.types = nn.Embedding(config.n_types, config.width)
-        self.bigrams = Bigrams(config) if config.bigram_buckets else None
-        self.subwords = Subwords(config) if config.subword_buckets else None
+        self.bigrams = Bigrams(config) if learned and config.bigram_buckets else None
+        self.subwords = Subwords(config) if learned and config.subword_buckets else None
+        self.reads_spelling = bool(config.subword_buckets)
         self.norm = _layer_norm(config) if config.embedding_norm else nn.Identity()
         self.projection = (
             nn.Linear(config.width, config.width) if config.embedding_projection else nn.Identity()
@@ -131,9 +156,22 @@ class Embeddings(nn.Module):
         for table in filter(None, (self.positions, self.types)):
             table.weight.zero_()
 
-    def forward(self, ids: Tensor, type_ids: Tensor | None, **spelling: Tensor) -> Tensor:
+    def forward(
+        self, ids: Tensor, type_ids: Tensor | None, folds: Tensor | None, **spelling: Tensor
+    ) -> Tensor:
         """Embed ids (batch, length) as (batch, length, width)."""
-        x = self.words(ids)
+        if bool(spelling) != self.reads_spelling:
+            raise ValueError(
+                "The encoder was built with subword_buckets and needs subwords, starts and spelled "
+                "beside the ids, as skfnet.windows.Windows.batch gives them."
+                if self.reads_spelling
+                else f"{', '.join(spelling)} given, but the encoder was built without "
+                "subword_buckets."
+            )
+        if self.encoding is None:
+            x = self._learned(ids, **spelling)
+        else:
+            x = self.encoding(ids, folds, **spelling)
         if self.positions is not None:
             if ids.shape[1] > self.positions.num_embeddings:
                 raise ValueError(
@@ -142,131 +180,15 @@ class Embeddings(nn.Module):
                 )
             x = x + self.positions.weight[: ids.shape[1]]
         x = x + (self.types.weight[0] if type_ids is None else self.types(type_ids))
-        if self.bigrams is not None:
-            x = x + self.bigrams(ids)
-        if bool(spelling) != (self.subwords is not None):
-            raise ValueError(
-                "The encoder was built with subword_buckets and needs subwords, starts and spelled "
-                "beside the ids, as skfnet.windows.Windows.batch gives them."
-                if self.subwords is not None
-                else f"{', '.join(spelling)} given, but the encoder was built without "
-                "subword_buckets."
-            )
-        if self.subwords is not None:
-            x = x + self.subwords(**spelling)
         return self.dropout(self.projection(self.norm(x)))
 
-
-class Bigrams(nn.Module):
-    """One vector for each pair of neighbouring tokens, by hashing, as in fastText, or by lookup.
-
-    The 2-D transform mixes all positions at once and knows no neighbours. In training whole pairs
-    are left out at random, or the model would learn its documents by their rare pairs.
-
-    Pairs of the same hash share a vector. Where there are more pairs than hashes, a frequent one
-    has learned much of its vector from others: then pairs had better be looked up, and the rarest
-    mean nothing.
-
-    References
-    ----------
-    Joulin, Grave, Bojanowski and Mikolov, "Bag of Tricks for Efficient Text Classification",
-    arXiv 1607.01759, section 2.2.
-    """
-
-    def __init__(self, config: EncoderConfig) -> None:
-        super().__init__()
-        narrow = max(config.width // 2, 1)
-        self.vocab_size = config.vocab_size
-        self.table = nn.Embedding(config.bigram_buckets, narrow)
-        self.projection = nn.Linear(narrow, config.width, bias=False)
-        self.dropout = Dropout(config.bigram_dropout)
-        none_yet = torch.full((config.bigram_buckets,), -1)
-        self.register_buffer("known", none_yet if config.bigram_rows == "known" else None)
-
-    def initialise(self) -> None:
-        """Begin with no pair meaning anything."""
-        nn.init.zeros_(self.table.weight)
-        nn.init.orthogonal_(self.projection.weight)
-
-    def know(self, bigrams: Tensor) -> None:
-        """Look pairs up among these numbers, sorted, and begin with none meaning anything."""
-        old = self.table.weight
-        self.known = bigrams.to(old.device)
-        self.table = nn.Embedding.from_pretrained(
-            old.new_zeros(len(bigrams), old.shape[1]), freeze=False
-        )
-
-    def forward(self, ids: Tensor) -> Tensor:
-        """Give (batch, length, width): the pair that ends at each token, 0 at the first one."""
-        ids = ids.long()  # the products are large
-        first, second = ids[:, :-1], ids[:, 1:]
-        if self.known is None:
-            mixed = first * 0x9E3779B1 + second * 0x85EBCA77  # large odd numbers
-            vectors = self.table((mixed >> 15) % self.table.num_embeddings)
-            kept = vectors.new_ones(*vectors.shape[:2], 1)
-        else:
-            bigrams = first * self.vocab_size + second
-            rows = self._place(bigrams)
-            vectors = self.table(rows)
-            kept = (self.known[rows] == bigrams)[..., None].to(vectors.dtype)
-        return F.pad(self.projection(vectors * self.dropout(kept)), (0, 0, 1, 0))
-
-    def _place(self, bigrams: Tensor) -> Tensor:
-        """Give the place of each number among the known ones; of any, where it is unknown."""
-        # By halving: as fast as torch.searchsorted on a CPU, and ONNX knows it.
-        last = len(self.known) - 1
-        place = torch.zeros_like(bigrams)
-        for bit in reversed(range(last.bit_length())):
-            further = (place + 2**bit).clamp(max=last)
-            place = torch.where(self.known[further] <= bigrams, further, place)
-        return place
-
-
-class Subwords(nn.Module):
-    """A vector for each word out of those of its character n-grams, by hashing, as in fastText.
-
-    A rare word is known by its parts, and so is one that training never saw. Their sum is
-    divided by the square root of their number. In training n-grams are left out at random.
-
-    References
-    ----------
-    Bojanowski, Grave, Joulin and Mikolov, "Enriching Word Vectors with Subword Information",
-    arXiv 1607.04606.
-    """
-
-    def __init__(self, config: EncoderConfig) -> None:
-        super().__init__()
-        narrow = max(config.width // 2, 1)
-        self.table = nn.EmbeddingBag(config.subword_buckets, narrow, mode="sum")
-        self.projection = nn.Linear(narrow, config.width, bias=False)
-        self.dropout = Dropout(config.subword_dropout)
-
-    def initialise(self) -> None:
-        """Begin with no n-gram meaning anything."""
-        nn.init.zeros_(self.table.weight)
-        nn.init.orthogonal_(self.projection.weight)
-
-    def forward(self, subwords: Tensor, starts: Tensor, spelled: Tensor) -> Tensor:
-        """Give the vectors of the words of a batch.
-
-        Parameters
-        ----------
-        subwords : Tensor of int, shape (n,)
-            Buckets of the n-grams of the batch's different words, word after word.
-        starts : Tensor of int, shape (n_words,)
-            Where each word's begin.
-        spelled : Tensor of int, shape (batch, length)
-            Which of these words stands where.
-
-        Returns
-        -------
-        Tensor of shape (batch, length, width)
-        """
-        sizes = torch.diff(starts, append=starts.new_tensor([len(subwords)]))
-        shares = sizes.clamp(min=1).to(self.table.weight.dtype).rsqrt()
-        shares = self.dropout(shares.repeat_interleave(sizes, output_size=len(subwords)))
-        words = self.table(subwords, starts, per_sample_weights=shares)
-        return F.embedding(spelled, self.projection(words))
+    def _learned(self, ids: Tensor, **spelling: Tensor) -> Tensor:
+        x = self.words(ids)
+        if self.bigrams is not None:
+            x = x + self.bigrams(ids)
+        if self.subwords is not None:
+            x = x + self.subwords(**spelling)
+        return x
 
 
 class Block(nn.Module):

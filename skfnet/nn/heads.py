@@ -119,7 +119,7 @@ class DocumentClassifier(nn.Module):
         nn.init.zeros_(self.output.bias)
 
     def embed(
-        self, input_ids: Tensor, lengths: Tensor, type_ids: Tensor | None = None, **spelling: Tensor
+        self, input_ids: Tensor, lengths: Tensor, type_ids: Tensor | None = None, **more: Tensor
     ) -> Tensor:
         """Give one vector a document.
 
@@ -131,7 +131,7 @@ class DocumentClassifier(nn.Module):
             Number of tokens of each row, at least one.
         type_ids : Tensor of int, shape (batch, length), optional
             As in :meth:`Encoder.forward`.
-        **spelling
+        **more
             As in :meth:`Encoder.forward`.
 
         Returns
@@ -139,20 +139,20 @@ class DocumentClassifier(nn.Module):
         Tensor of shape (batch, width)
             The pooled hidden states; with ``norm="pre"`` after a LayerNorm.
         """
-        return self.pool(self.encoder(input_ids, lengths, type_ids, **spelling), lengths)
+        return self.pool(self.encoder(input_ids, lengths, type_ids, **more), lengths)
 
     def pool(self, hidden: Tensor, lengths: Tensor) -> Tensor:
         """Give one vector a document, (batch, width), of its hidden states."""
         return self.norm(self.pooling(hidden, lengths))
 
     def forward(
-        self, input_ids: Tensor, lengths: Tensor, type_ids: Tensor | None = None, **spelling: Tensor
+        self, input_ids: Tensor, lengths: Tensor, type_ids: Tensor | None = None, **more: Tensor
     ) -> Tensor:
         """Classify a batch of rows.
 
         Parameters
         ----------
-        input_ids, lengths, type_ids, **spelling
+        input_ids, lengths, type_ids, **more
             As in :meth:`embed`.
 
         Returns
@@ -160,7 +160,7 @@ class DocumentClassifier(nn.Module):
         Tensor of shape (batch, n_classes)
             Logits.
         """
-        return self.classify(self.embed(input_ids, lengths, type_ids, **spelling))
+        return self.classify(self.embed(input_ids, lengths, type_ids, **more))
 
     def classify(self, vectors: Tensor) -> Tensor:
         """Give the logits, (batch, n_classes), of document vectors, (batch, width)."""
@@ -168,21 +168,19 @@ class DocumentClassifier(nn.Module):
 
 
 class Ensemble(nn.Module):
-    """Models of one shape that begin differently and see the same batches.
+    """Models that begin differently and see the same batches.
 
     Each learns by itself. What they agree on is what the documents say; what each of them has
     learned by heart, the others do not share.
 
     Parameters
     ----------
-    config : EncoderConfig
+    configs : sequence of EncoderConfig
         Sizes and choices of each encoder.
     n_classes : int
         Number of outputs.
     pooling : {"mean_max", "mean", "max", "cls"}, default="mean_max"
         As in :class:`DocumentClassifier`.
-    n_members : int, default=1
-        Number of models.
 
     References
     ----------
@@ -191,11 +189,11 @@ class Ensemble(nn.Module):
     """
 
     def __init__(
-        self, config: EncoderConfig, n_classes: int, pooling: str = "mean_max", n_members: int = 1
+        self, configs: Sequence[EncoderConfig], n_classes: int, pooling: str = "mean_max"
     ) -> None:
         super().__init__()
         self.members = nn.ModuleList(
-            DocumentClassifier(config, n_classes, pooling) for _ in range(n_members)
+            DocumentClassifier(config, n_classes, pooling) for config in configs
         )
 
     def forward(self, **batch: Tensor) -> Tensor:

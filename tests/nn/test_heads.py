@@ -79,7 +79,7 @@ def test_an_unknown_pooling_is_named_with_those_there_are():
 
 
 def test_an_ensemble_answers_with_the_mean_of_its_members():
-    model = Ensemble(EncoderConfig(vocab_size=30, width=8), 5, "max", n_members=3).eval()
+    model = Ensemble([EncoderConfig(vocab_size=30, width=8)] * 3, 5, "max").eval()
     batch = {"input_ids": torch.randint(30, (4, 7)), "lengths": torch.tensor([7, 2, 5, 1])}
     each = [member(**batch) for member in model.members]
     assert not torch.allclose(each[0], each[1], atol=1e-4)  # they begin differently

@@ -1,0 +1,128 @@
+"""Tokens described by the targets of the documents they stand in, in place of learned vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .config import EncoderConfig
+from .tables import BigramRows, shares_of_ngrams
+
+__all__ = ["TargetEncoding"]
+
+_INITIAL_SIZE = 0.5  # of what the projections give for numbers of size 1
+
+
+class TargetEncoding(nn.Module):
+    """Vectors out of what the targets were where a token, a pair of tokens or an n-gram stands.
+
+    Such numbers are counted, not learned: nothing here can learn a document by its rare words.
+    What is learned is one dense layer for each of the three kinds.
+
+    There may be several tables of each kind, of which a row of a batch reads one: in training a
+    document has to be described by what other documents tell. The last table tells of all.
+
+    Parameters
+    ----------
+    config : EncoderConfig
+        Its `target_encoding` is the number of numbers.
+
+    References
+    ----------
+    Micci-Barreca, "A preprocessing scheme for high-cardinality categorical attributes in
+    classification and prediction problems", ACM SIGKDD Explorations 3(1), 2001.
+    """
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.pairs = BigramRows(config) if config.bigram_buckets else None
+        self.projections = nn.ModuleDict()
+        sizes = {
+            "words": config.vocab_size,
+            "bigrams": config.bigram_buckets,
+            "subwords": config.subword_buckets,
+        }
+        for name, n_rows in sizes.items():
+            if n_rows:
+                self.register_buffer(name, torch.zeros(1, n_rows, config.target_encoding))
+                projection = nn.Linear(config.target_encoding, config.width, bias=False)
+                self.projections[name] = projection
+
+    def initialise(self) -> None:
+        """Begin with projections of nearly the numbers' own size."""
+        for projection in self.projections.values():
+            size = _INITIAL_SIZE / projection.in_features**0.5
+            nn.init.normal_(projection.weight, std=size)
+
+    @property
+    def known_bigrams(self) -> np.ndarray:
+        """The pairs that are looked up; of an encoder that hashes them, none."""
+        known = None if self.pairs is None else self.pairs.known
+        return np.empty(0, dtype=np.int64) if known is None else known.cpu().numpy()
+
+    def take(self, bigrams: np.ndarray, tables: Mapping[str, np.ndarray]) -> None:
+        """Describe tokens by these tables, (n_tables, n_rows, size) each, and pairs as listed."""
+        there = self.words.device
+        if len(bigrams):
+            self.pairs.look_up_among(torch.from_numpy(bigrams).to(there))
+        elif self.pairs is not None:
+            self.pairs = None
+            del self.bigrams, self.projections["bigrams"]
+        for name in self.projections:
+            setattr(self, name, torch.from_numpy(tables[name]).to(there))
+
+    def keep_last(self) -> None:
+        """Forget all tables but the last, the one for new documents."""
+        for name in self.projections:
+            setattr(self, name, getattr(self, name)[-1:].clone())
+
+    def forward(
+        self,
+        ids: Tensor,
+        folds: Tensor | None = None,
+        subwords: Tensor | None = None,
+        starts: Tensor | None = None,
+        spelled: Tensor | None = None,
+    ) -> Tensor:
+        """Describe the tokens of a batch.
+
+        Parameters
+        ----------
+        ids : Tensor of int, shape (batch, length)
+            The tokens.
+        folds : Tensor of int, shape (batch,), optional
+            The number of the table that each row reads; the last one when None.
+        subwords, starts, spelled : Tensor of int, optional
+            As :meth:`Subwords.forward` takes them.
+
+        Returns
+        -------
+        Tensor of shape (batch, length, width)
+        """
+        x = self.projections["words"](_read(self.words, ids, folds))
+        if self.pairs is not None:
+            rows, found = self.pairs.find(ids)
+            read = _read(self.bigrams, rows, folds) * found[..., None]
+            x = x + F.pad(self.projections["bigrams"](read), (0, 0, 1, 0))
+        if spelled is not None:
+            shares = shares_of_ngrams(subwords, starts)
+            tables = self.subwords if folds is not None else self.subwords[-1:]
+            words = torch.stack(
+                [
+                    F.embedding_bag(subwords, t, starts, mode="sum", per_sample_weights=shares)
+                    for t in tables
+                ]
+            )
+            x = x + self.projections["subwords"](_read(words, spelled, folds))
+        return x
+
+
+def _read(tables: Tensor, rows: Tensor, folds: Tensor | None) -> Tensor:
+    """Give rows (batch, n) of the table, out of (n_tables, n_rows, size), that each reads."""
+    n_tables, n_rows, size = tables.shape
+    table = n_tables - 1 if folds is None else folds[:, None]
+    return F.embedding(table * n_rows + rows, tables.reshape(-1, size))
