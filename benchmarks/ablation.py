@@ -44,6 +44,7 @@ WITHOUT: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "bigrams": ("no embeddings of pairs of words", {}, {"bigram_buckets": 0}),
     "subwords": ("no embeddings of character n-grams", {}, {}),
     "positions": ("no embeddings of positions", {}, {"positions": "none"}),
+    "targets": ("nothing told of the targets of words", {"target_encoding": False}, {}),
     "ensemble": ("one encoder for four", {"n_encoders": 1}, {}),
     "blocks": ("no blocks: depth=0", {"depth": 0}, {}),
     "dropout": ("no dropout, of units, pairs and n-grams", {"dropout": 0.0}, {}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -185,7 +186,7 @@ class TokenArray:
 
     def in_folds(self, folds: np.ndarray) -> TokenArray:
         """Give the same documents with these `folds`."""
-        documents = self[:]
+        documents = copy(self)
         documents.folds = folds
         return documents
 

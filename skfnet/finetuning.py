@@ -44,9 +44,9 @@ def keep_fixed(model: Ensemble, kept: int | str | None) -> None:
     for weight in getattr(model, "kept_fixed", ()):
         weight.requires_grad_(True)
     modules: list[nn.Module] = []
-    for member, kind in zip(model.members, kinds_of(model, kept), strict=True):
+    for k, member in enumerate(model.members):
         encoder = member.encoder
-        if kept in ("words", "half") and kind == 0:
+        if kept == "words" or (kept == "half" and k % 2 == 0):
             parts = encoder.embeddings.named_children()
             modules += [part for name, part in parts if name != "types"]
         elif isinstance(kept, Integral):
@@ -64,7 +64,8 @@ def kinds_of(model: Ensemble, kept: int | str | None) -> np.ndarray:
     """
     if kept == "half":
         return np.arange(len(model.members)) % 2
-    return np.array([int(member.encoder in target_encoded(model)) for member in model.members])
+    sizes = [member.encoder.config.target_encoding for member in model.members]
+    return np.minimum(sizes, 1)
 
 
 def target_encoded(model: Ensemble) -> list[Encoder]:
@@ -135,4 +136,8 @@ def have_one_encoder(model: Ensemble) -> bool:
         {name: t for name, t in member.state_dict().items() if not name.startswith("output.")}
         for member in model.members
     )
-    return all(torch.equal(first[name], t) for other in others for name, t in other.items())
+    return all(
+        first.keys() == other.keys()
+        and all(torch.equal(first[name], t) for name, t in other.items())
+        for other in others
+    )

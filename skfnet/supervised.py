@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 import tokenizers
 from numpy.typing import ArrayLike
+from scipy.sparse import csr_matrix
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import train_test_split
 from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
@@ -206,7 +207,7 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
             if self.freeze == "auto" and self._pairs:
                 self._take_words_from(tokens, seed)
         if target_encoded(self._model) and len(tokens) >= FEWEST_DOCUMENTS:
-            tokens = tokens.in_folds(draw_folds(len(tokens), train, seed))
+            tokens = tokens.in_folds(draw_folds(targets, train, seed))
             self._take_encoding_from(tokens, targets, weights, goes_on)
         kept = self._auto_freeze if self.freeze == "auto" else self.freeze
         absent = self._absent(targets, valid, goes_on, seed)
@@ -218,10 +219,12 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
             epochs = epochs_for(
                 len(train), self._batch_size(len(train)), self._count_outputs(vars(self))
             )
-        self._train(self._make_net(train_set, valid_set, epochs, seed, kept), train_set, seed)
-        self._calibrate(tokens, targets, weights, absent, kept)
-        for encoder in target_encoded(self._model):
-            encoder.embeddings.encoding.keep_last()
+        try:
+            self._train(self._make_net(train_set, valid_set, epochs, seed, kept), train_set, seed)
+            self._calibrate(tokens, targets, weights, absent, kept)
+        finally:
+            for encoder in target_encoded(self._model):
+                encoder.embeddings.encoding.forget_folds()
         self._stream = None
         return self
 
@@ -369,19 +372,20 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
         """Describe words by the targets to the encoders that read that."""
         first, *_ = encoders = target_encoded(self._model)
         windows = self._windows(tokens)
-        if goes_on:
-            bigrams = first.embeddings.encoding.known_bigrams
-        else:
+        bigrams = first.embeddings.encoding.known_bigrams
+        if first.config.bigram_buckets and not goes_on:
             bigrams = most_frequent_bigrams(windows, _MOST_BIGRAMS, fewest=2)
         if targets.ndim == 1:
-            targets = np.eye(self._count_outputs(vars(self)))[targets]
-        tables = target_encodings(
+            shape = len(targets), self._count_outputs(vars(self))
+            targets = csr_matrix((np.ones(len(targets)), (np.arange(len(targets)), targets)), shape)
+        tables, self._axes = target_encodings(
             windows,
             targets,
             weights,
             bigrams=bigrams,
             size=first.config.target_encoding,
             numbers=self._objective is NUMBERS,
+            axes=self._axes if goes_on else None,
         )
         for encoder in encoders:
             encoder.take_target_encoding(bigrams, tables)

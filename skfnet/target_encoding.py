@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, hstack
 
 from .batches import by_length
 from .windows import Windows
@@ -20,16 +20,16 @@ __all__ = ["draw_folds", "target_encodings"]
 _FOLDS = 5
 _PRIOR_DOCUMENTS = 2.0  # of the average target, counted in everywhere
 _LARGEST = 4.0  # a logarithm: rarer or more frequent by a factor of 55
-_WINDOWS_AT_ONCE, _ROWS_AT_ONCE = 4096, 4096
+_WINDOWS_AT_ONCE, _NUMBERS_AT_ONCE = 4096, 2**20
 
 
-def draw_folds(n_documents: int, train: np.ndarray, seed: int) -> np.ndarray:
+def draw_folds(targets: np.ndarray, train: np.ndarray, seed: int) -> np.ndarray:
     """Draw which documents are described by which table.
 
     Parameters
     ----------
-    n_documents : int
-        How many there are.
+    targets : ndarray of shape (n_documents,) or (n_documents, n_outputs)
+        Of one dimension, class numbers: each fold then has its share of each class.
     train : ndarray of int, shape (n_train,)
         The documents that are counted.
     seed : int
@@ -41,91 +41,112 @@ def draw_folds(n_documents: int, train: np.ndarray, seed: int) -> np.ndarray:
         0 to 4 for those to train on, of which each table counts the others; 5, the table that
         counts them all, for documents held out.
     """
-    folds = np.full(n_documents, _FOLDS)
+    folds = np.full(len(targets), _FOLDS)
     order = np.random.default_rng([seed, 2]).permutation(train)
+    if targets.ndim == 1:
+        order = order[np.argsort(targets[order], kind="stable")]
     folds[order] = np.arange(len(order)) % _FOLDS
     return folds
 
 
 def target_encodings(
     windows: Windows,
-    targets: np.ndarray,
+    targets: np.ndarray | csr_matrix,
     weights: np.ndarray,
     *,
     bigrams: np.ndarray,
     size: int,
     numbers: bool = False,
-) -> dict[str, np.ndarray]:
+    axes: np.ndarray | None = None,
+) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
     """Describe words, pairs of words and n-grams by the targets of documents that have them.
 
     Of classes and labels it is the logarithm of their share among these documents, divided by
-    their share among all; of numbers, their mean. The fewer documents, the nearer to 0 it is.
+    their share among all; of numbers, how far their mean is from that of all. The fewer documents,
+    the nearer to 0 it is. Of a document in several windows, each window counts for its share.
 
     Parameters
     ----------
     windows : Windows
         The documents, as an encoder reads them, with their `folds`.
-    targets : ndarray of shape (n_documents, n_outputs)
-        0 or 1 for each class or label; or numbers, of mean 0.
+    targets : ndarray or csr_matrix of shape (n_documents, n_outputs)
+        0 or 1 for each class or label; or numbers.
     weights : ndarray of shape (n_documents,)
         What each document counts, 1 on average.
     bigrams : ndarray of int64, shape (n_bigrams,)
         The pairs to describe, as :func:`skfnet.bigrams.most_frequent_bigrams` gives them.
     size : int
         How many numbers a description has at most. Where there are more outputs, these are its
-        places on the axes along which the words' descriptions differ most.
+        places on the axes along which the words' descriptions are largest.
     numbers : bool, default=False
         Whether the targets are numbers.
+    axes : ndarray of shape (n_outputs, size), optional
+        The axes, where an earlier call has found them.
 
     Returns
     -------
-    dict of ndarray of float32, shape (6, n_rows, min(size, n_outputs))
+    tables : dict of ndarray of float32, shape (6, n_rows, min(size, n_outputs))
         "words", with a row for each id, "bigrams" and, where words are spelled, "subwords". The
         first five count no documents of fold 0, 1, ..., the last one all of these folds.
+    axes : ndarray of shape (n_outputs, size) or None
+        None where there are no more outputs than `size`.
 
     References
     ----------
     Micci-Barreca, "A preprocessing scheme for high-cardinality categorical attributes in
     classification and prediction problems", ACM SIGKDD Explorations 3(1), 2001.
     """
-    counted = windows.tokens.folds < _FOLDS
-    mean = weights[counted] @ targets[counted]
-    mean = None if numbers else (mean + 0.5) / (weights[counted].sum() + 1)
-    sums = _sums(windows, targets, weights, bigrams)
-    axes = None
-    if targets.shape[1] > size:
-        moments = sum(d[-1].T @ (n * d[-1]) for d, n in _described(sums["words"], mean))
+    n_outputs = targets.shape[1]
+    values = hstack([csr_matrix(np.ones((len(weights), 1))), csr_matrix(targets)])
+    values = values.multiply(weights[:, None]).tocsr()
+    means = _means(values, windows.tokens.folds)
+    sums = _sums(windows, values, bigrams)
+    if n_outputs > size and axes is None:
+        moments = np.zeros((n_outputs, n_outputs))
+        for _, described, n in _described(sums["words"], means, numbers):
+            moments += described[-1].T @ (n * described[-1])
         axes = np.linalg.eigh(moments)[1][:, -size:]
-    return {name: _tables(of_kind, mean, axes) for name, of_kind in sums.items()}
+    tables = {}
+    for name, of_kind in sums.items():
+        shape = _FOLDS + 1, of_kind.shape[0], min(size, n_outputs)
+        tables[name] = np.empty(shape, dtype=np.float32)
+        for rows, described, _ in _described(of_kind, means, numbers):
+            tables[name][:, rows] = described if axes is None else described @ axes
+    return tables, axes
 
 
-def _sums(
-    windows: Windows, targets: np.ndarray, weights: np.ndarray, bigrams: np.ndarray
-) -> dict[str, csr_matrix]:
-    """Add up weights and weighted targets of the windows in which each row of a table stands.
+def _means(values: csr_matrix, folds: np.ndarray) -> np.ndarray:
+    """Give the mean targets, (6, 1, n_outputs), of the documents that each table counts.
 
-    Shape (n_rows, 5 * (1 + n_outputs)): fold by fold.
+    With one mean for all of them a table's frequent words would tell what its fold has: what the
+    documents that are described by it have themselves.
     """
-    shares = weights / np.bincount(windows.document)
-    values = shares[:, None] * np.column_stack([np.ones(len(targets)), targets])
+    of_folds = [np.asarray(values[folds == fold].sum(axis=0))[0] for fold in range(_FOLDS)]
+    counted = _without_each(np.array(of_folds))
+    return counted[:, None, 1:] / counted[:, None, :1]
+
+
+def _sums(windows: Windows, values: csr_matrix, bigrams: np.ndarray) -> dict[str, csr_matrix]:
+    """Add up the values of the windows in which each row of a table stands.
+
+    Shape (n_rows, 5 * n_values): fold by fold.
+    """
     folds, n_values = windows.tokens.folds, values.shape[1]
+    shares = 1 / np.bincount(windows.document)
+    values = values.multiply(shares[:, None]).tocsr().astype(np.float32)
     sums: dict[str, csr_matrix] = {}
     for rows in by_length(windows.lengths, _WINDOWS_AT_ONCE):
         rows = rows[folds[windows.document[rows]] < _FOLDS]
         if not len(rows):
             continue
         document = windows.document[rows]
-        first = folds[document] * n_values
-        columns = first[:, None] + np.arange(n_values)
-        place = np.arange(len(rows) + 1) * n_values
-        by_fold = csr_matrix(
-            (values[document].ravel().astype(np.float32), columns.ravel(), place),
-            shape=(len(rows), _FOLDS * n_values),
-        )
-        by_fold.eliminate_zeros()
+        of_rows = values[document]
+        columns = of_rows.indices + np.repeat(folds[document] * n_values, np.diff(of_rows.indptr))
+        shape = len(rows), _FOLDS * n_values
+        by_fold = csr_matrix((of_rows.data, columns, of_rows.indptr), shape=shape)
         for name, present in _present(windows, rows, bigrams).items():
-            found = present.T.tocsr() @ by_fold
-            sums[name] = sums[name] + found if name in sums else found
+            added = present.T.tocsr() @ by_fold
+            sums[name] = sums[name] + added if name in sums else added
     return sums
 
 
@@ -161,23 +182,25 @@ def _ones(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]) -> csr_
 
 
 def _described(
-    sums: csr_matrix, mean: np.ndarray | None
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Go through a table's rows; give descriptions, (6, n, n_outputs), and weights, (n, 1)."""
-    for i in range(0, sums.shape[0], _ROWS_AT_ONCE):
-        by_fold = sums[i : i + _ROWS_AT_ONCE].toarray()
-        by_fold = by_fold.reshape(len(by_fold), _FOLDS, -1).swapaxes(0, 1).astype(np.float64)
-        total = by_fold.sum(axis=0)
-        others = np.concatenate([total - by_fold, total[None]])
-        n, targets = others[..., :1], others[..., 1:]
-        if mean is None:
-            described = targets / (n + _PRIOR_DOCUMENTS)
+    sums: csr_matrix, means: np.ndarray, numbers: bool
+) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+    """Go through a table: some rows, their descriptions, (6, n, n_outputs), and counts, (n, 1)."""
+    at_once = max(_NUMBERS_AT_ONCE // sums.shape[1], 1)
+    for i in range(0, sums.shape[0], at_once):
+        by_fold = sums[i : i + at_once].toarray().astype(np.float64)
+        counted = _without_each(by_fold.reshape(len(by_fold), _FOLDS, -1).swapaxes(0, 1))
+        n, targets = counted[..., :1], counted[..., 1:]
+        if numbers:
+            described = (targets - n * means) / (n + _PRIOR_DOCUMENTS)
         else:
-            shares = (targets / mean + _PRIOR_DOCUMENTS) / (n + _PRIOR_DOCUMENTS)
+            # Of a class that a table has not seen nothing is known: 0.
+            times = np.divide(targets, means, where=means > 0, out=np.repeat(n, means.shape[2], 2))
+            shares = (times + _PRIOR_DOCUMENTS) / (n + _PRIOR_DOCUMENTS)
             described = np.log(shares).clip(-_LARGEST, _LARGEST)
-        yield described, total[:, :1]
+        yield slice(i, i + len(by_fold)), described, n[-1]
 
 
-def _tables(sums: csr_matrix, mean: np.ndarray | None, axes: np.ndarray | None) -> np.ndarray:
-    parts = [d if axes is None else d @ axes for d, _ in _described(sums, mean)]
-    return np.concatenate([part.astype(np.float32) for part in parts], axis=1)
+def _without_each(of_folds: np.ndarray) -> np.ndarray:
+    """Give the sums over all folds but the first, but the second, ..., and over all of them."""
+    total = of_folds.sum(axis=0)
+    return np.concatenate([total - of_folds, total[None]])

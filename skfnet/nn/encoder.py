@@ -19,7 +19,7 @@ from .config import EncoderConfig
 from .dropout import Dropout
 from .mixing import make_mixer
 from .tables import Bigrams, Subwords
-from .target_encoding import TargetEncoding
+from .target_tables import TargetEncoding
 
 __all__ = ["Block", "Embeddings", "Encoder"]
 
@@ -69,8 +69,8 @@ class Encoder(nn.Module):
             raise ValueError("know_bigrams takes one number or more, each larger than the last.")
         if self.embeddings.bigrams is None:
             raise ValueError("The encoder was built with bigram_buckets=0, and reads no pairs.")
-        self.config = replace(self.config, bigram_buckets=len(bigrams), bigram_rows="known")
         self.embeddings.bigrams.look_up_among(torch.tensor(bigrams, dtype=torch.int64))
+        self.config = replace(self.config, bigram_buckets=len(bigrams), bigram_rows="known")
 
     def take_target_encoding(self, bigrams: np.ndarray, tables: Mapping[str, np.ndarray]) -> None:
         """Describe tokens by these numbers from now on.
@@ -79,11 +79,31 @@ class Encoder(nn.Module):
         ----------
         bigrams : ndarray of int64, shape (n_bigrams,)
             Which pairs are described, as :meth:`know_bigrams` takes them; there may be none.
-        tables : mapping of str to ndarray of shape (n_tables, n_rows, size)
-            Named as the tables of :class:`~skfnet.nn.target_encoding.TargetEncoding`.
+        tables : mapping of str to ndarray of float32, shape (n_tables, n_rows, size)
+            "words", "bigrams" and "subwords", as far as the encoder reads them, of
+            ``target_encoding`` numbers a row. `folds` of a call say which of the tables; without
+            `folds`, and once the encoder is stored, it is the last one.
+
+        Raises
+        ------
+        ValueError
+            If the encoder learns its vectors, reads no pairs, or a table has another shape.
         """
-        self.config = replace(self.config, bigram_buckets=len(bigrams), bigram_rows="known")
+        config = replace(self.config, bigram_buckets=len(bigrams), bigram_rows="known")
+        if not config.target_encoding:
+            raise ValueError("The encoder was built with target_encoding=0, and learns vectors.")
+        if len(bigrams) and self.embeddings.encoding.pairs is None:
+            raise ValueError("The encoder was built with bigram_buckets=0, and reads no pairs.")
+        sizes = config.vocab_size, config.bigram_buckets, config.subword_buckets
+        for name, n_rows in zip(("words", "bigrams", "subwords"), sizes, strict=True):
+            expected = n_rows, config.target_encoding
+            if n_rows and tables[name].shape[1:] != expected:
+                raise ValueError(
+                    f"The table of {name} has rows of shape {tables[name].shape[1:]}, and should "
+                    f"have {expected}."
+                )
         self.embeddings.encoding.take(bigrams, tables)
+        self.config = config
 
     def forward(
         self,
@@ -105,8 +125,8 @@ class Encoder(nn.Module):
             Type of each token, below ``n_types``; all zero when None. The estimators give 0 in
             the first text of a pair and 1 in the second, and 2 more for a token of both.
         folds : Tensor of int, shape (batch,), optional
-            With ``target_encoding``, the number of the table that describes each row's tokens; the
-            last one when None.
+            With ``target_encoding``, in training, the number of the table that describes each
+            row's tokens.
         **spelling
             With ``subword_buckets``, and only then, what :meth:`Subwords.forward` takes.
 

@@ -23,8 +23,8 @@ class TargetEncoding(nn.Module):
     Such numbers are counted, not learned: nothing here can learn a document by its rare words.
     What is learned is one dense layer for each of the three kinds.
 
-    There may be several tables of each kind, of which a row of a batch reads one: in training a
-    document has to be described by what other documents tell. The last table tells of all.
+    In training a document has to be described by what other documents tell: then there are
+    several tables of each kind, of which a row of a batch reads one.
 
     Parameters
     ----------
@@ -41,6 +41,7 @@ class TargetEncoding(nn.Module):
         super().__init__()
         self.pairs = BigramRows(config) if config.bigram_buckets else None
         self.projections = nn.ModuleDict()
+        self._by_fold: dict[str, Tensor] = {}  # of training alone: no part of the state
         sizes = {
             "words": config.vocab_size,
             "bigrams": config.bigram_buckets,
@@ -48,7 +49,7 @@ class TargetEncoding(nn.Module):
         }
         for name, n_rows in sizes.items():
             if n_rows:
-                self.register_buffer(name, torch.zeros(1, n_rows, config.target_encoding))
+                self.register_buffer(name, torch.zeros(n_rows, config.target_encoding))
                 projection = nn.Linear(config.target_encoding, config.width, bias=False)
                 self.projections[name] = projection
 
@@ -65,7 +66,10 @@ class TargetEncoding(nn.Module):
         return np.empty(0, dtype=np.int64) if known is None else known.cpu().numpy()
 
     def take(self, bigrams: np.ndarray, tables: Mapping[str, np.ndarray]) -> None:
-        """Describe tokens by these tables, (n_tables, n_rows, size) each, and pairs as listed."""
+        """Describe tokens by these tables, (n_tables, n_rows, size) each, and pairs as listed.
+
+        Without `folds` by the last one, which alone is part of the state.
+        """
         there = self.words.device
         if len(bigrams):
             self.pairs.look_up_among(torch.from_numpy(bigrams).to(there))
@@ -73,12 +77,12 @@ class TargetEncoding(nn.Module):
             self.pairs = None
             del self.bigrams, self.projections["bigrams"]
         for name in self.projections:
-            setattr(self, name, torch.from_numpy(tables[name]).to(there))
+            self._by_fold[name] = torch.from_numpy(tables[name]).to(there)
+            setattr(self, name, self._by_fold[name][-1].clone())
 
-    def keep_last(self) -> None:
-        """Forget all tables but the last, the one for new documents."""
-        for name in self.projections:
-            setattr(self, name, getattr(self, name)[-1:].clone())
+    def forget_folds(self) -> None:
+        """Free the tables that training alone has read."""
+        self._by_fold = {}
 
     def forward(
         self,
@@ -95,7 +99,7 @@ class TargetEncoding(nn.Module):
         ids : Tensor of int, shape (batch, length)
             The tokens.
         folds : Tensor of int, shape (batch,), optional
-            The number of the table that each row reads; the last one when None.
+                The number of the table that each row reads; that of the state when None.
         subwords, starts, spelled : Tensor of int, optional
             As :meth:`Subwords.forward` takes them.
 
@@ -103,26 +107,31 @@ class TargetEncoding(nn.Module):
         -------
         Tensor of shape (batch, length, width)
         """
-        x = self.projections["words"](_read(self.words, ids, folds))
+        x = self.projections["words"](self._read("words", ids, folds))
         if self.pairs is not None:
             rows, found = self.pairs.find(ids)
-            read = _read(self.bigrams, rows, folds) * found[..., None]
+            read = self._read("bigrams", rows, folds) * found[..., None]
             x = x + F.pad(self.projections["bigrams"](read), (0, 0, 1, 0))
         if spelled is not None:
-            shares = shares_of_ngrams(subwords, starts)
-            tables = self.subwords if folds is not None else self.subwords[-1:]
+            shares = shares_of_ngrams(subwords, starts).to(self.subwords.dtype)
+            tables = self.subwords[None] if folds is None else self._by_fold["subwords"]
             words = torch.stack(
                 [
                     F.embedding_bag(subwords, t, starts, mode="sum", per_sample_weights=shares)
                     for t in tables
                 ]
             )
-            x = x + self.projections["subwords"](_read(words, spelled, folds))
+            x = x + self.projections["subwords"](_rows_of(words, spelled, folds))
         return x
 
+    def _read(self, name: str, rows: Tensor, folds: Tensor | None) -> Tensor:
+        tables = getattr(self, name)[None] if folds is None else self._by_fold[name]
+        return _rows_of(tables, rows, folds)
 
-def _read(tables: Tensor, rows: Tensor, folds: Tensor | None) -> Tensor:
+
+def _rows_of(tables: Tensor, rows: Tensor, folds: Tensor | None) -> Tensor:
     """Give rows (batch, n) of the table, out of (n_tables, n_rows, size), that each reads."""
-    n_tables, n_rows, size = tables.shape
-    table = n_tables - 1 if folds is None else folds[:, None]
-    return F.embedding(table * n_rows + rows, tables.reshape(-1, size))
+    _, n_rows, size = tables.shape
+    if folds is not None:
+        rows = rows + folds[:, None] * n_rows
+    return F.embedding(rows, tables.reshape(-1, size))

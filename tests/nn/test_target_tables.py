@@ -1,0 +1,112 @@
+"""Tokens described by tables, beside the same sums in NumPy."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from skfnet.nn import Encoder, EncoderConfig
+
+KNOWN = [2 * 50 + 7, 7 * 50 + 7, 9 * 50 + 1]
+SIZES = {"words": 50, "bigrams": 3, "subwords": 20}
+SPELLINGS = [[3, 8, 8], [19], []]  # of three words
+
+
+def told_encoder(n_tables, *, subword_buckets=20):
+    config = EncoderConfig(
+        vocab_size=50, width=12, target_encoding=4, subword_buckets=subword_buckets, dropout=0.0
+    )
+    encoder = Encoder(config).eval()
+    random = np.random.default_rng(0)
+    tables = {
+        name: random.normal(size=(n_tables, n_rows, 4)).astype(np.float32)
+        for name, n_rows in SIZES.items()
+    }
+    encoder.take_target_encoding(np.array(KNOWN), tables)
+    return encoder, tables
+
+
+def spelled_as(places):
+    return {
+        "subwords": torch.tensor([i for word in SPELLINGS for i in word]),
+        "starts": torch.tensor([0, 3, 4]),
+        "spelled": torch.tensor(places),
+    }
+
+
+@pytest.mark.parametrize("folds", [None, [2, 0]])
+def test_a_row_reads_its_table_and_the_last_one_by_default(folds):
+    encoder, tables = told_encoder(3)
+    ids, places = [[2, 7, 7, 9], [9, 1, 49, 2]], [[0, 1, 2, 0], [1, 1, 2, 2]]
+    encoding = encoder.embeddings.encoding
+    chosen = None if folds is None else torch.tensor(folds)
+    got = encoding(torch.tensor(ids), chosen, **spelled_as(places)).detach().numpy()
+    maps = {name: m.weight.detach().numpy().T for name, m in encoding.projections.items()}
+    for row in range(2):
+        of = {name: table[2 if folds is None else folds[row]] for name, table in tables.items()}
+        x = of["words"][ids[row]] @ maps["words"]
+        for i, (a, b) in enumerate(pairwise(ids[row]), 1):
+            if a * 50 + b in KNOWN:
+                x[i] += of["bigrams"][KNOWN.index(a * 50 + b)] @ maps["bigrams"]
+        for i, word in enumerate(places[row]):
+            if SPELLINGS[word]:
+                parts = of["subwords"][SPELLINGS[word]].sum(axis=0)
+                x[i] += parts / np.sqrt(len(SPELLINGS[word])) @ maps["subwords"]
+        np.testing.assert_allclose(got[row], x, rtol=1e-4, atol=1e-5)
+
+
+def test_what_prediction_needs_is_the_last_table():
+    encoder, tables = told_encoder(3)
+    row = torch.tensor([[2, 7, 9]]), torch.tensor([3])
+    spelling = spelled_as([[0, 1, 2]])
+    before = encoder(*row, **spelling)
+    assert torch.equal(encoder(*row, folds=torch.tensor([2]), **spelling), before)
+    assert not torch.equal(encoder(*row, folds=torch.tensor([1]), **spelling), before)
+    again = Encoder(encoder.config).eval()
+    again.load_state_dict(encoder.state_dict())  # whatever is kept for training
+    encoder.embeddings.encoding.forget_folds()
+    for stored in (encoder, again):
+        assert torch.equal(stored(*row, **spelling), before)
+    assert encoder.embeddings.encoding.words.shape == tables["words"].shape[1:]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"target_encoding": 0}, "target_encoding=0"),
+        ({"bigram_buckets": 0}, "bigram_buckets=0"),
+        ({"target_encoding": 5}, "words has rows of shape"),
+        ({"vocab_size": 49}, "words has rows of shape"),
+        ({"subword_buckets": 21}, "subwords has rows of shape"),
+    ],
+    ids=lambda value: str(value) if isinstance(value, dict) else "",
+)
+def test_tables_that_do_not_fit_are_refused_and_change_nothing(changes, message):
+    encoder, tables = told_encoder(1)
+    other = Encoder(
+        replace(encoder.config, **{"bigram_buckets": 8, "bigram_rows": "hashed"} | changes)
+    )
+    before = other.config
+    with pytest.raises(ValueError, match=message):
+        other.take_target_encoding(np.array(KNOWN), tables)
+    assert other.config == before
+
+
+def test_nothing_is_learned_but_what_is_made_of_the_numbers():
+    encoder, _ = told_encoder(1)
+    names = {name for name, _ in encoder.embeddings.named_parameters()}
+    of_encoding = {f"encoding.projections.{name}.weight" for name in SIZES}
+    assert names == of_encoding | {"positions.weight", "types.weight"}
+
+
+def test_without_pairs_there_is_no_table_of_them():
+    encoder, tables = told_encoder(1)
+    encoder.take_target_encoding(np.empty(0, dtype=np.int64), tables)
+    assert encoder.config.bigram_buckets == 0
+    again = Encoder(encoder.config).eval()
+    again.load_state_dict(encoder.state_dict())
+    row = torch.tensor([[2, 7, 9]]), torch.tensor([3])
+    spelling = spelled_as([[0, 1, 2]])
+    assert torch.equal(again(*row, **spelling), encoder(*row, **spelling))
