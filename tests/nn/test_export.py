@@ -10,16 +10,31 @@ import torch
 from skfnet.nn import DocumentClassifier, EncoderConfig
 
 
-@pytest.fixture(params=["fourier", "hartley", "fourier_frames", "known bigrams"])
+@pytest.fixture(params=["fourier", "hartley", "fourier_frames", "known bigrams", "told targets"])
 def model(request):
-    known = request.param == "known bigrams"
-    mixer = "fourier" if known else request.param
+    told = 4 if request.param == "told targets" else 0
+    mixer = "fourier" if " " in request.param else request.param
     config = EncoderConfig(
-        vocab_size=50, width=18, depth=2, max_length=40, mixer=mixer, mixing_gain=1.0
+        vocab_size=50,
+        width=18,
+        depth=2,
+        max_length=40,
+        mixer=mixer,
+        mixing_gain=1.0,
+        target_encoding=told,
     )
     model = DocumentClassifier(config, 3).eval()
-    if known:
-        model.encoder.know_bigrams(np.arange(1, 2500, 3))
+    bigrams = np.arange(1, 2500, 3)
+    if request.param == "known bigrams":
+        model.encoder.know_bigrams(bigrams)
+    if told:
+        random = np.random.default_rng(0)
+        sizes = {"words": 50, "bigrams": len(bigrams)}
+        tables = {
+            name: random.normal(size=(2, n_rows, told)).astype(np.float32)
+            for name, n_rows in sizes.items()
+        }
+        model.encoder.take_target_encoding(bigrams, tables)
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(0)
         for weight in model.parameters():

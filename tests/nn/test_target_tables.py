@@ -85,9 +85,8 @@ def test_what_prediction_needs_is_the_last_table():
 )
 def test_tables_that_do_not_fit_are_refused_and_change_nothing(changes, message):
     encoder, tables = told_encoder(1)
-    other = Encoder(
-        replace(encoder.config, **{"bigram_buckets": 8, "bigram_rows": "hashed"} | changes)
-    )
+    hashed = {"bigram_buckets": 8, "bigram_rows": "hashed"} | changes
+    other = Encoder(replace(encoder.config, **hashed))
     before = other.config
     with pytest.raises(ValueError, match=message):
         other.take_target_encoding(np.array(KNOWN), tables)
