@@ -99,7 +99,7 @@ class TargetEncoding(nn.Module):
         ids : Tensor of int, shape (batch, length)
             The tokens.
         folds : Tensor of int, shape (batch,), optional
-                The number of the table that each row reads; that of the state when None.
+            The number of the table that each row reads; that of the state when None.
         subwords, starts, spelled : Tensor of int, optional
             As :meth:`Subwords.forward` takes them.
 
