@@ -1005,6 +1005,7 @@ OUT_OF_RANGE = {
     "attention_layers": [(-1, r"\[0, inf\)"), (3, r"\[0, depth=\d\]")],
     "attention_layout": [("under", "'bottom'")],
     "n_encoders": [(0, r"\[1, inf\)"), (1.5, r"\[1, inf\)")],
+    "target_encoding": [("yes", "'bool'"), (None, "'bool'")],
     "dropout": [(1.0, r"\[0(\.0)?, 1(\.0)?\)"), (-0.1, r"\[0"), (float("nan"), r"\[0")],
     "pooling": [("sum", "'mean'"), (None, "'auto'")],
     "padding": [("longest", "'max_length'"), (None, "'auto'")],
