@@ -18,7 +18,6 @@ from sklearn.utils._param_validation import Interval, InvalidParameterError, Str
 from sklearn.utils.validation import check_is_fitted
 
 from .batches import TokenArray
-from .bigrams import most_frequent_bigrams
 from .calibration import FEWEST_DOCUMENTS, left_out, temperatures
 from .devices import draw_seed, seeded, usable_device, use_bfloat16
 from .documents import (
@@ -40,6 +39,7 @@ from .finetuning import (
     target_encoded,
 )
 from .lsa import latent_semantic_vectors
+from .ngrams import most_frequent_ngrams
 from .nn import EncoderConfig, Ensemble
 from .nn.heads import POOLINGS
 from .objectives import NUMBERS, Objective
@@ -58,7 +58,7 @@ from .training import (
     make_net,
 )
 
-_MOST_BIGRAMS = 2**19
+_MOST_NGRAMS = 2**19
 
 
 class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
@@ -330,7 +330,8 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
         configs = [config] * n_encoders
         if encodes and self._can_encode_targets(documents):
             encoding = min(n_outputs, config.width)
-            configs[1::2] = [replace(config, target_encoding=encoding)] * (n_encoders // 2)
+            told = replace(config, target_encoding=encoding, trigram_buckets=config.bigram_buckets)
+            configs[1::2] = [told] * (n_encoders // 2)
         with seeded(seed, device):
             model = Ensemble(configs, n_outputs, pooling)
         if pretrained is not None:
@@ -355,11 +356,11 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
         n_hashes = self.encoder_.config.bigram_buckets
         if not n_hashes:
             return
-        bigrams = most_frequent_bigrams(self._windows(tokens), _MOST_BIGRAMS)
-        if len(bigrams) > n_hashes:
+        found = most_frequent_ngrams(self._windows(tokens), _MOST_NGRAMS)
+        if found and len(found[0]) > n_hashes:
             for encoder in self.encoders_:
                 if not encoder.config.target_encoding:
-                    encoder.know_bigrams(bigrams)
+                    encoder.know_bigrams(found[0])
 
     def _can_encode_targets(self, documents: Documents) -> bool:
         """Say whether there is enough to count, and no other kind of encoder to go with."""
@@ -372,9 +373,9 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
         """Describe words by the targets to the encoders that read that."""
         first, *_ = encoders = target_encoded(self._model)
         windows = self._windows(tokens)
-        bigrams = first.embeddings.encoding.known_bigrams
+        ngrams = first.embeddings.encoding.known
         if first.config.bigram_buckets and not goes_on:
-            bigrams = most_frequent_bigrams(windows, _MOST_BIGRAMS, fewest=2)
+            ngrams = most_frequent_ngrams(windows, _MOST_NGRAMS, fewest=2, longest=3)
         if targets.ndim == 1:
             shape = len(targets), self._count_outputs(vars(self))
             targets = csr_matrix((np.ones(len(targets)), (np.arange(len(targets)), targets)), shape)
@@ -382,13 +383,13 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
             windows,
             targets,
             weights,
-            bigrams=bigrams,
+            ngrams=ngrams,
             size=first.config.target_encoding,
             numbers=self._objective is NUMBERS,
             axes=self._axes if goes_on else None,
         )
         for encoder in encoders:
-            encoder.take_target_encoding(bigrams, tables)
+            encoder.take_target_encoding(ngrams, tables)
 
     def _take_words_from(self, tokens: TokenArray, seed: int) -> None:
         """Begin with what the documents tell of the words, where these are to stay."""

@@ -1,4 +1,4 @@
-"""Words, pairs of words and n-grams described by the targets of documents that have them.
+"""Words, runs of words and n-grams described by the targets of documents that have them.
 
 What scikit-learn's TargetEncoder does for categories, and cross-fitted as there: a document that
 is trained on is described by what other documents tell, or its rare words would give its target
@@ -7,12 +7,14 @@ away.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from scipy.sparse import csr_matrix, hstack
 
 from .batches import by_length
+from .ngrams import find_ngrams
+from .nn.target_tables import RUNS
 from .windows import Windows
 
 __all__ = ["draw_folds", "target_encodings"]
@@ -54,12 +56,12 @@ def target_encodings(
     targets: np.ndarray | csr_matrix,
     weights: np.ndarray,
     *,
-    bigrams: np.ndarray,
+    ngrams: Sequence[np.ndarray],
     size: int,
     numbers: bool = False,
     axes: np.ndarray | None = None,
 ) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
-    """Describe words, pairs of words and n-grams by the targets of documents that have them.
+    """Describe words, runs of them and their n-grams by the targets of documents that have them.
 
     Of classes and labels it is the logarithm of their share among these documents, divided by
     their share among all; of numbers, how far their mean is from that of all. The fewer documents,
@@ -73,8 +75,9 @@ def target_encodings(
         0 or 1 for each class or label; or numbers.
     weights : ndarray of shape (n_documents,)
         What each document counts, 1 on average.
-    bigrams : ndarray of int64, shape (n_bigrams,)
-        The pairs to describe, as :func:`skfnet.bigrams.most_frequent_bigrams` gives them.
+    ngrams : sequence of ndarray of int64
+        The pairs and triples to describe, as :func:`skfnet.ngrams.most_frequent_ngrams` gives
+        them.
     size : int
         How many numbers a description has at most. Where there are more outputs, these are its
         places on the axes along which the words' descriptions are largest.
@@ -86,8 +89,9 @@ def target_encodings(
     Returns
     -------
     tables : dict of ndarray of float32, shape (6, n_rows, min(size, n_outputs))
-        "words", with a row for each id, "bigrams" and, where words are spelled, "subwords". The
-        first five count no documents of fold 0, 1, ..., the last one all of these folds.
+        "words", with a row for each id, "bigrams" and "trigrams" as far as there are `ngrams`,
+        and, where words are spelled, "subwords". The first five count no documents of fold 0, 1,
+        ..., the last one all of these folds.
     axes : ndarray of shape (n_outputs, size) or None
         None where there are no more outputs than `size`.
 
@@ -100,7 +104,7 @@ def target_encodings(
     values = hstack([csr_matrix(np.ones((len(weights), 1))), csr_matrix(targets)])
     values = values.multiply(weights[:, None]).tocsr()
     means = _means(values, windows.tokens.folds)
-    sums = _sums(windows, values, bigrams)
+    sums = _sums(windows, values, ngrams)
     if n_outputs > size and axes is None:
         moments = np.zeros((n_outputs, n_outputs))
         for _, described, n in _described(sums["words"], means, numbers):
@@ -126,7 +130,9 @@ def _means(values: csr_matrix, folds: np.ndarray) -> np.ndarray:
     return counted[:, None, 1:] / counted[:, None, :1]
 
 
-def _sums(windows: Windows, values: csr_matrix, bigrams: np.ndarray) -> dict[str, csr_matrix]:
+def _sums(
+    windows: Windows, values: csr_matrix, ngrams: Sequence[np.ndarray]
+) -> dict[str, csr_matrix]:
     """Add up the values of the windows in which each row of a table stands.
 
     Shape (n_rows, 5 * n_values): fold by fold.
@@ -144,31 +150,32 @@ def _sums(windows: Windows, values: csr_matrix, bigrams: np.ndarray) -> dict[str
         columns = of_rows.indices + np.repeat(folds[document] * n_values, np.diff(of_rows.indptr))
         shape = len(rows), _FOLDS * n_values
         by_fold = csr_matrix((of_rows.data, columns, of_rows.indptr), shape=shape)
-        for name, present in _present(windows, rows, bigrams).items():
+        for name, present in _present(windows, rows, ngrams).items():
             added = present.T.tocsr() @ by_fold
             sums[name] = sums[name] + added if name in sums else added
     return sums
 
 
-def _present(windows: Windows, rows: np.ndarray, bigrams: np.ndarray) -> dict[str, csr_matrix]:
-    """Say which words, pairs and n-grams stand in some windows: 1 each, (n_windows, n_rows)."""
+def _present(
+    windows: Windows, rows: np.ndarray, ngrams: Sequence[np.ndarray]
+) -> dict[str, csr_matrix]:
+    """Say which words, runs and n-grams stand in some windows: 1 each, (n_windows, n_rows)."""
     batch = windows.batch(rows)
-    ids, n_ids = batch["input_ids"], windows.tokens.vocab_size
-    inside = np.arange(ids.shape[1]) < batch["lengths"][:, None]
-    window = np.broadcast_to(np.arange(len(rows))[:, None], ids.shape)
-    present = {"words": _ones(window[inside], ids[inside], (len(rows), n_ids))}
-    if len(bigrams):
-        numbers = ids[:, :-1] * n_ids + ids[:, 1:]
-        place = np.searchsorted(bigrams, numbers).clip(max=len(bigrams) - 1)
-        known = inside[:, 1:] & (bigrams[place] == numbers)
-        shape = len(rows), len(bigrams)
-        present["bigrams"] = _ones(window[:, 1:][known], place[known], shape)
-    if "spelled" in batch:
+    n_ids = windows.tokens.vocab_size
+    sizes = [n_ids, *map(len, ngrams)]
+    of_length = find_ngrams(batch["input_ids"], batch["lengths"], ngrams, n_ids)
+    present = {}
+    for name, size, places in zip(["words", *RUNS], sizes, of_length, strict=False):
+        window, position = np.nonzero(places >= 0)
+        present[name] = _ones(window, places[window, position], (len(rows), size))
+    spelled = batch.get("spelled")
+    if spelled is not None:
         ends = [*batch["starts"], len(batch["subwords"])]
         ones = np.ones(len(batch["subwords"]), dtype=np.float32)
         n_buckets = windows.tokens.spellings.shape[1]
         spellings = csr_matrix((ones, batch["subwords"], ends), shape=(len(ends) - 1, n_buckets))
-        words = _ones(window[inside], batch["spelled"][inside], (len(rows), len(ends) - 1))
+        window, position = np.nonzero(np.arange(len(spelled[0])) < batch["lengths"][:, None])
+        words = _ones(window, spelled[window, position], (len(rows), len(ends) - 1))
         present["subwords"] = words @ spellings
         present["subwords"].data[:] = 1
     return present

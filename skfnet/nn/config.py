@@ -76,6 +76,9 @@ class EncoderConfig:
         Which of these rows a pair has: the one of its hash, which it may share with others; or
         one of its own, if :meth:`Encoder.know_bigrams` was told of it, and none if not. "known"
         is for the weights of such an encoder: a new one knows no pair.
+    trigram_buckets : int, default=0
+        Rows of a table for triples of neighbouring tokens, which `target_encoding` alone reads.
+        A triple has a row like a pair: the pair of its first two tokens and the third one.
     bigram_dropout : float, default=0.5
         Share of the pairs left out in training.
     subword_buckets : int, default=0
@@ -84,8 +87,8 @@ class EncoderConfig:
     subword_dropout : float, default=0.2
         Share of the n-grams left out in training.
     target_encoding : int, default=0
-        How many numbers describe a token, a pair of tokens or an n-gram by the targets of the
-        documents it stands in, in place of learned vectors. They come from
+        How many numbers describe a token, a pair or triple of tokens or an n-gram by the targets
+        of the documents it stands in, in place of learned vectors. They come from
         :meth:`Encoder.take_target_encoding`. 0 for learned vectors.
     activation : {"relu", "gelu"}, default="relu"
         Inside the feed-forward layers; "gelu" is the tanh approximation, as published.
@@ -126,6 +129,7 @@ class EncoderConfig:
     positions: Literal["learned", "none"] = "learned"
     bigram_buckets: int = 32768
     bigram_rows: Literal["hashed", "known"] = "hashed"
+    trigram_buckets: int = 0
     bigram_dropout: float = 0.5
     subword_buckets: int = 0
     subword_dropout: float = 0.2
@@ -140,6 +144,12 @@ class EncoderConfig:
         for name in ("depth", "bigram_buckets", "subword_buckets", "attention_layers"):
             _require(getattr(self, name) >= 0, name, getattr(self, name), "an int >= 0")
         _require(self.target_encoding >= 0, "target_encoding", self.target_encoding, "an int >= 0")
+        _require(
+            self.trigram_buckets == 0 or (self.trigram_buckets > 0 < self.target_encoding),
+            "trigram_buckets",
+            self.trigram_buckets,
+            "0, or an int >= 1 with target_encoding",
+        )
         _require(
             self.attention_layers <= self.depth,
             "attention_layers",

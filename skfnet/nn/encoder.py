@@ -6,7 +6,7 @@ arXiv 2105.03824, figure 1.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -72,37 +72,53 @@ class Encoder(nn.Module):
         self.embeddings.bigrams.look_up_among(torch.tensor(bigrams, dtype=torch.int64))
         self.config = replace(self.config, bigram_buckets=len(bigrams), bigram_rows="known")
 
-    def take_target_encoding(self, bigrams: np.ndarray, tables: Mapping[str, np.ndarray]) -> None:
+    def take_target_encoding(
+        self, ngrams: Sequence[np.ndarray], tables: Mapping[str, np.ndarray]
+    ) -> None:
         """Describe tokens by these numbers from now on.
 
         Parameters
         ----------
-        bigrams : ndarray of int64, shape (n_bigrams,)
-            Which pairs are described, as :meth:`know_bigrams` takes them; there may be none.
+        ngrams : sequence of ndarray of int64
+            Which pairs are described, as :meth:`know_bigrams` takes them, and which triples: the
+            place of the first two tokens among these pairs times `vocab_size`, plus the third
+            token. There may be pairs alone, or none.
         tables : mapping of str to ndarray of float32, shape (n_tables, n_rows, size)
-            "words", "bigrams" and "subwords", as far as the encoder reads them, of
+            "words", "bigrams", "trigrams" and "subwords", as far as the encoder reads them, of
             ``target_encoding`` numbers a row. `folds` of a call say which of the tables; without
             `folds`, and once the encoder is stored, it is the last one.
 
         Raises
         ------
         ValueError
-            If the encoder learns its vectors, reads no pairs, or a table has another shape.
+            If the encoder learns its vectors, reads no such runs of tokens, or a table has
+            another shape.
         """
-        config = replace(self.config, bigram_buckets=len(bigrams), bigram_rows="known")
-        if not config.target_encoding:
+        if not self.config.target_encoding:
             raise ValueError("The encoder was built with target_encoding=0, and learns vectors.")
-        if len(bigrams) and self.embeddings.encoding.pairs is None:
-            raise ValueError("The encoder was built with bigram_buckets=0, and reads no pairs.")
-        sizes = config.vocab_size, config.bigram_buckets, config.subword_buckets
-        for name, n_rows in zip(("words", "bigrams", "subwords"), sizes, strict=True):
+        n_bigrams, n_trigrams, *_ = (*map(len, ngrams), 0, 0)
+        config = replace(
+            self.config,
+            bigram_buckets=n_bigrams,
+            trigram_buckets=n_trigrams,
+            bigram_rows="known",
+        )
+        for name, n_rows in (("bigram", n_bigrams), ("trigram", n_trigrams)):
+            if n_rows and f"{name}s" not in self.embeddings.encoding.runs:
+                raise ValueError(f"The encoder was built with {name}_buckets=0, and reads none.")
+        for name, n_rows in (
+            ("words", config.vocab_size),
+            ("bigrams", n_bigrams),
+            ("trigrams", n_trigrams),
+            ("subwords", config.subword_buckets),
+        ):
             expected = n_rows, config.target_encoding
             if n_rows and tables[name].shape[1:] != expected:
                 raise ValueError(
                     f"The table of {name} has rows of shape {tables[name].shape[1:]}, and should "
                     f"have {expected}."
                 )
-        self.embeddings.encoding.take(bigrams, tables)
+        self.embeddings.encoding.take(ngrams, tables)
         self.config = config
 
     def forward(

@@ -9,55 +9,72 @@ from torch.nn import functional as F
 from .config import EncoderConfig
 from .dropout import Dropout
 
-__all__ = ["BigramRows", "Bigrams", "Subwords", "shares_of_ngrams"]
+__all__ = ["Bigrams", "NgramRows", "Subwords", "shares_of_ngrams"]
 
 
-class BigramRows(nn.Module):
-    """Which row of a table a pair of neighbouring tokens has: by hashing, or by lookup.
+class NgramRows(nn.Module):
+    """Which row of a table a run of neighbouring tokens has: by hashing, or by lookup.
 
-    Pairs of the same hash share a row. Where there are more pairs than hashes, a frequent one has
-    learned much of its vector from others: then pairs had better be looked up, and the rarest mean
+    Runs of the same hash share a row. Where there are more of them than hashes, a frequent one has
+    learned much of its vector from others: then they had better be looked up, and the rarest mean
     nothing.
+
+    Parameters
+    ----------
+    n_ids : int
+        The size of the vocabulary.
+    n_rows : int
+        How many rows there are.
+    rows : {"hashed", "known"}
+        As :class:`EncoderConfig` has them of pairs.
     """
 
-    def __init__(self, config: EncoderConfig) -> None:
+    def __init__(self, n_ids: int, n_rows: int, rows: str) -> None:
         super().__init__()
-        self.vocab_size = config.vocab_size
-        self.n_rows = config.bigram_buckets
-        none_yet = torch.full((self.n_rows,), -1)
-        self.register_buffer("known", none_yet if config.bigram_rows == "known" else None)
+        self.n_ids = n_ids
+        self.n_rows = n_rows
+        none_yet = torch.full((n_rows,), -1)
+        self.register_buffer("known", none_yet if rows == "known" else None)
 
-    def look_up_among(self, bigrams: Tensor) -> None:
+    def look_up_among(self, ngrams: Tensor) -> None:
         """Give a row to each of these numbers, sorted, and to no others."""
-        self.known, self.n_rows = bigrams, len(bigrams)
+        self.known, self.n_rows = ngrams, len(ngrams)
 
-    def find(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Give the row of each pair in `ids`, (batch, length), and whether it has one.
+    def find(self, begins: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
+        """Give the row of each run of tokens, and whether it has one.
 
-        Both of shape (batch, length - 1); of a pair without a row, any.
+        Parameters
+        ----------
+        begins, last : Tensor of int, shape (batch, length)
+            The number of all but its last token, and that token: of a pair two tokens.
+
+        Returns
+        -------
+        rows : Tensor of int64, shape (batch, length)
+            Of a run without a row, any.
+        found : Tensor of bool, shape (batch, length)
         """
-        ids = ids.long()  # the products are large
-        first, second = ids[:, :-1], ids[:, 1:]
+        begins, last = begins.long(), last.long()  # the products are large
         if self.known is None:
-            mixed = first * 0x9E3779B1 + second * 0x85EBCA77  # large odd numbers
+            mixed = begins * 0x9E3779B1 + last * 0x85EBCA77  # large odd numbers
             rows = (mixed >> 15) % self.n_rows
             return rows, torch.ones_like(rows, dtype=torch.bool)
-        bigrams = first * self.vocab_size + second
-        rows = self._place(bigrams)
-        return rows, self.known[rows] == bigrams
+        ngrams = begins * self.n_ids + last
+        rows = self._place(ngrams)
+        return rows, self.known[rows] == ngrams
 
-    def _place(self, bigrams: Tensor) -> Tensor:
+    def _place(self, ngrams: Tensor) -> Tensor:
         """Give the place of each number among the known ones; of any, where it is unknown."""
         # By halving: as fast as torch.searchsorted on a CPU, and ONNX knows it.
         last = len(self.known) - 1
-        place = torch.zeros_like(bigrams)
+        place = torch.zeros_like(ngrams)
         for bit in reversed(range(last.bit_length())):
             further = (place + 2**bit).clamp(max=last)
-            place = torch.where(self.known[further] <= bigrams, further, place)
+            place = torch.where(self.known[further] <= ngrams, further, place)
         return place
 
 
-class Bigrams(BigramRows):
+class Bigrams(NgramRows):
     """One vector for each pair of neighbouring tokens, as in fastText.
 
     The 2-D transform mixes all positions at once and knows no neighbours. In training whole pairs
@@ -70,7 +87,7 @@ class Bigrams(BigramRows):
     """
 
     def __init__(self, config: EncoderConfig) -> None:
-        super().__init__(config)
+        super().__init__(config.vocab_size, config.bigram_buckets, config.bigram_rows)
         narrow = max(config.width // 2, 1)
         self.table = nn.Embedding(config.bigram_buckets, narrow)
         self.projection = nn.Linear(narrow, config.width, bias=False)
@@ -81,17 +98,17 @@ class Bigrams(BigramRows):
         nn.init.zeros_(self.table.weight)
         nn.init.orthogonal_(self.projection.weight)
 
-    def look_up_among(self, bigrams: Tensor) -> None:
+    def look_up_among(self, ngrams: Tensor) -> None:
         """Give a row to each of these numbers, sorted, and begin with none meaning anything."""
         old = self.table.weight
-        super().look_up_among(bigrams.to(old.device))
+        super().look_up_among(ngrams.to(old.device))
         self.table = nn.Embedding.from_pretrained(
-            old.new_zeros(len(bigrams), old.shape[1]), freeze=False
+            old.new_zeros(len(ngrams), old.shape[1]), freeze=False
         )
 
     def forward(self, ids: Tensor) -> Tensor:
         """Give (batch, length, width): the pair that ends at each token, 0 at the first one."""
-        rows, found = self.find(ids)
+        rows, found = self.find(ids[:, :-1], ids[:, 1:])
         vectors = self.table(rows)
         kept = self.dropout(found[..., None].to(vectors.dtype))
         return F.pad(self.projection(vectors * kept), (0, 0, 1, 0))

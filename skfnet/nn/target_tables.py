@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 
 import numpy as np
 import torch
@@ -10,18 +11,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .config import EncoderConfig
-from .tables import BigramRows, shares_of_ngrams
+from .tables import NgramRows, shares_of_ngrams
 
-__all__ = ["TargetEncoding"]
+__all__ = ["RUNS", "TargetEncoding"]
+
+RUNS = "bigrams", "trigrams"  # the tables of runs of tokens, from the shorter to the longer ones
 
 _INITIAL_SIZE = 0.5  # of what the projections give for numbers of size 1
 
 
 class TargetEncoding(nn.Module):
-    """Vectors out of what the targets were where a token, a pair of tokens or an n-gram stands.
+    """Vectors out of what the targets were where a token, a run of tokens or an n-gram stands.
 
     Such numbers are counted, not learned: nothing here can learn a document by its rare words.
-    What is learned is one dense layer for each of the three kinds.
+    What is learned is one dense layer for each of the kinds.
 
     In training a document has to be described by what other documents tell: then there are
     several tables of each kind, of which a row of a batch reads one.
@@ -39,15 +42,18 @@ class TargetEncoding(nn.Module):
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
-        self.pairs = BigramRows(config) if config.bigram_buckets else None
+        self.runs = nn.ModuleDict()
         self.projections = nn.ModuleDict()
         self._by_fold: dict[str, Tensor] = {}  # of training alone: no part of the state
         sizes = {
             "words": config.vocab_size,
             "bigrams": config.bigram_buckets,
+            "trigrams": config.trigram_buckets,
             "subwords": config.subword_buckets,
         }
         for name, n_rows in sizes.items():
+            if n_rows and name in RUNS:
+                self.runs[name] = NgramRows(config.vocab_size, n_rows, config.bigram_rows)
             if n_rows:
                 self.register_buffer(name, torch.zeros(n_rows, config.target_encoding))
                 projection = nn.Linear(config.target_encoding, config.width, bias=False)
@@ -60,22 +66,23 @@ class TargetEncoding(nn.Module):
             nn.init.normal_(projection.weight, std=size)
 
     @property
-    def known_bigrams(self) -> np.ndarray:
-        """The pairs that are looked up; of an encoder that hashes them, none."""
-        known = None if self.pairs is None else self.pairs.known
-        return np.empty(0, dtype=np.int64) if known is None else known.cpu().numpy()
+    def known(self) -> list[np.ndarray]:
+        """The pairs and triples that are looked up; none where they are hashed."""
+        known = [rows.known for rows in self.runs.values()]
+        return [numbers.cpu().numpy() for numbers in known if numbers is not None]
 
-    def take(self, bigrams: np.ndarray, tables: Mapping[str, np.ndarray]) -> None:
-        """Describe tokens by these tables, (n_tables, n_rows, size) each, and pairs as listed.
+    def take(self, ngrams: Sequence[np.ndarray], tables: Mapping[str, np.ndarray]) -> None:
+        """Describe tokens by these tables, (n_tables, n_rows, size) each, and runs as listed.
 
         Without `folds` by the last one, which alone is part of the state.
         """
         there = self.words.device
-        if len(bigrams):
-            self.pairs.look_up_among(torch.from_numpy(bigrams).to(there))
-        elif self.pairs is not None:
-            self.pairs = None
-            del self.bigrams, self.projections["bigrams"]
+        for name, numbers in zip_longest(list(self.runs), ngrams):
+            if numbers is None:
+                del self.runs[name], self.projections[name]
+                delattr(self, name)
+            else:
+                self.runs[name].look_up_among(torch.from_numpy(numbers).to(there))
         for name in self.projections:
             self._by_fold[name] = torch.from_numpy(tables[name]).to(there)
             setattr(self, name, self._by_fold[name][-1].clone())
@@ -108,10 +115,13 @@ class TargetEncoding(nn.Module):
         Tensor of shape (batch, length, width)
         """
         x = self.projections["words"](self._read("words", ids, folds))
-        if self.pairs is not None:
-            rows, found = self.pairs.find(ids)
-            read = self._read("bigrams", rows, folds) * found[..., None]
-            x = x + F.pad(self.projections["bigrams"](read), (0, 0, 1, 0))
+        places = ids.long()
+        for name, runs in self.runs.items():
+            # What ends at a token goes on with the next one; before the first one nothing ends.
+            places, found = runs.find(F.pad(places[:, :-1], (1, 0), value=-1), ids)
+            read = self._read(name, places, folds) * found[..., None]
+            x = x + self.projections[name](read)
+            places = torch.where(found, places, -1)
         if spelled is not None:
             shares = shares_of_ngrams(subwords, starts).to(self.subwords.dtype)
             tables = self.subwords[None] if folds is None else self._by_fold["subwords"]

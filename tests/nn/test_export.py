@@ -22,6 +22,7 @@ def model(request):
         mixer=mixer,
         mixing_gain=1.0,
         target_encoding=told,
+        trigram_buckets=8 if told else 0,
     )
     model = DocumentClassifier(config, 3).eval()
     bigrams = np.arange(1, 2500, 3)
@@ -29,12 +30,13 @@ def model(request):
         model.encoder.know_bigrams(bigrams)
     if told:
         random = np.random.default_rng(0)
-        sizes = {"words": 50, "bigrams": len(bigrams)}
+        trigrams = np.arange(0, 50 * len(bigrams), 7)
+        sizes = {"words": 50, "bigrams": len(bigrams), "trigrams": len(trigrams)}
         tables = {
             name: random.normal(size=(2, n_rows, told)).astype(np.float32)
             for name, n_rows in sizes.items()
         }
-        model.encoder.take_target_encoding(bigrams, tables)
+        model.encoder.take_target_encoding([bigrams, trigrams], tables)
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(0)
         for weight in model.parameters():

@@ -9,14 +9,21 @@ import torch
 
 from skfnet.nn import Encoder, EncoderConfig
 
-KNOWN = [2 * 50 + 7, 7 * 50 + 7, 9 * 50 + 1]
-SIZES = {"words": 50, "bigrams": 3, "subwords": 20}
+PAIRS = [(2, 7), (7, 7), (9, 1)]
+TRIPLES = [(2, 7, 7), (9, 1, 49)]
+KNOWN = [np.array([2 * 50 + 7, 7 * 50 + 7, 9 * 50 + 1]), np.array([0 * 50 + 7, 2 * 50 + 49])]
+SIZES = {"words": 50, "bigrams": 3, "trigrams": 2, "subwords": 20}
 SPELLINGS = [[3, 8, 8], [19], []]  # of three words
 
 
 def told_encoder(n_tables, *, subword_buckets=20):
     config = EncoderConfig(
-        vocab_size=50, width=12, target_encoding=4, subword_buckets=subword_buckets, dropout=0.0
+        vocab_size=50,
+        width=12,
+        target_encoding=4,
+        trigram_buckets=7,
+        subword_buckets=subword_buckets,
+        dropout=0.0,
     )
     encoder = Encoder(config).eval()
     random = np.random.default_rng(0)
@@ -24,7 +31,7 @@ def told_encoder(n_tables, *, subword_buckets=20):
         name: random.normal(size=(n_tables, n_rows, 4)).astype(np.float32)
         for name, n_rows in SIZES.items()
     }
-    encoder.take_target_encoding(np.array(KNOWN), tables)
+    encoder.take_target_encoding(KNOWN, tables)
     return encoder, tables
 
 
@@ -47,9 +54,12 @@ def test_a_row_reads_its_table_and_the_last_one_by_default(folds):
     for row in range(2):
         of = {name: table[2 if folds is None else folds[row]] for name, table in tables.items()}
         x = of["words"][ids[row]] @ maps["words"]
-        for i, (a, b) in enumerate(pairwise(ids[row]), 1):
-            if a * 50 + b in KNOWN:
-                x[i] += of["bigrams"][KNOWN.index(a * 50 + b)] @ maps["bigrams"]
+        for i, pair in enumerate(pairwise(ids[row]), 1):
+            if pair in PAIRS:
+                x[i] += of["bigrams"][PAIRS.index(pair)] @ maps["bigrams"]
+        for i, triple in enumerate(zip(ids[row], ids[row][1:], ids[row][2:], strict=False), 2):
+            if triple in TRIPLES:
+                x[i] += of["trigrams"][TRIPLES.index(triple)] @ maps["trigrams"]
         for i, word in enumerate(places[row]):
             if SPELLINGS[word]:
                 parts = of["subwords"][SPELLINGS[word]].sum(axis=0)
@@ -75,8 +85,9 @@ def test_what_prediction_needs_is_the_last_table():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"target_encoding": 0}, "target_encoding=0"),
+        ({"target_encoding": 0, "trigram_buckets": 0}, "target_encoding=0"),
         ({"bigram_buckets": 0}, "bigram_buckets=0"),
+        ({"trigram_buckets": 0}, "trigram_buckets=0"),
         ({"target_encoding": 5}, "words has rows of shape"),
         ({"vocab_size": 49}, "words has rows of shape"),
         ({"subword_buckets": 21}, "subwords has rows of shape"),
@@ -85,11 +96,11 @@ def test_what_prediction_needs_is_the_last_table():
 )
 def test_tables_that_do_not_fit_are_refused_and_change_nothing(changes, message):
     encoder, tables = told_encoder(1)
-    hashed = {"bigram_buckets": 8, "bigram_rows": "hashed"} | changes
+    hashed = {"bigram_buckets": 8, "trigram_buckets": 8, "bigram_rows": "hashed"} | changes
     other = Encoder(replace(encoder.config, **hashed))
     before = other.config
     with pytest.raises(ValueError, match=message):
-        other.take_target_encoding(np.array(KNOWN), tables)
+        other.take_target_encoding(KNOWN, tables)
     assert other.config == before
 
 
@@ -100,12 +111,25 @@ def test_nothing_is_learned_but_what_is_made_of_the_numbers():
     assert names == of_encoding | {"positions.weight", "types.weight"}
 
 
-def test_without_pairs_there_is_no_table_of_them():
+@pytest.mark.parametrize("n_lengths", [0, 1])
+def test_without_pairs_or_triples_there_is_no_table_of_them(n_lengths):
     encoder, tables = told_encoder(1)
-    encoder.take_target_encoding(np.empty(0, dtype=np.int64), tables)
-    assert encoder.config.bigram_buckets == 0
+    encoder.take_target_encoding(KNOWN[:n_lengths], tables)
+    assert encoder.config.bigram_buckets == (3 if n_lengths else 0)
+    assert encoder.config.trigram_buckets == 0
     again = Encoder(encoder.config).eval()
     again.load_state_dict(encoder.state_dict())
     row = torch.tensor([[2, 7, 9]]), torch.tensor([3])
     spelling = spelled_as([[0, 1, 2]])
     assert torch.equal(again(*row, **spelling), encoder(*row, **spelling))
+
+
+@pytest.mark.parametrize("length", [1, 2])
+def test_rows_too_short_for_a_run_have_none(length):
+    encoder, _ = told_encoder(1)
+    ids = torch.tensor([[2, 7, 7], [9, 1, 49]])
+    spelling = spelled_as([[0, 1, 2], [1, 1, 2]])
+    whole = encoder.embeddings.encoding(ids, **spelling)
+    places = spelling["spelled"][:, :length]
+    part = encoder.embeddings.encoding(ids[:, :length], **spelling | {"spelled": places})
+    torch.testing.assert_close(part, whole[:, :length])

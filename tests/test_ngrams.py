@@ -1,4 +1,4 @@
-"""The most frequent pairs of tokens, counted one by one."""
+"""The most frequent runs of tokens, counted one by one."""
 
 import pickle
 from collections import Counter
@@ -10,7 +10,7 @@ import torch
 
 from skfnet import FNetClassifier, TextTokenizer
 from skfnet.batches import SpecialTokens, TokenArray
-from skfnet.bigrams import most_frequent_bigrams
+from skfnet.ngrams import most_frequent_ngrams
 from skfnet.windows import Windows
 
 SPECIAL = SpecialTokens(0, (1,), (2,), unknown=3)
@@ -40,12 +40,12 @@ def test_they_are_those_counted_most_often(most, long_documents):
     tokens = TokenArray.from_rows(random_rows(600, 40, 30), 40, SPECIAL)
     windows = Windows(tokens, 17, long_documents)
     counts = counted(windows)
-    found = most_frequent_bigrams(windows, most)
+    (found,) = most_frequent_ngrams(windows, most)
     assert found.dtype == np.int64 and (np.diff(found) > 0).all() and len(found) == most
     taken = {divmod(number, 40) for number in found.tolist()}
     ordered = sorted(counts, key=lambda pair: (-counts[pair], pair))
     assert taken == set(ordered[:most])
-    everything = most_frequent_bigrams(windows, len(counts) + 1)
+    (everything,) = most_frequent_ngrams(windows, len(counts) + 1)
     assert {divmod(number, 40) for number in everything.tolist()} == set(counts)
 
 
@@ -56,7 +56,7 @@ def test_of_pairs_of_texts_and_of_words_that_nobody_knows():
     assert (tokens.ids >= tokens.vocab_size).any()
     windows = Windows(tokens, 32, "truncate")
     counts = counted(windows)
-    found = most_frequent_bigrams(windows, 1000)
+    (found,) = most_frequent_ngrams(windows, 1000)
     assert {divmod(number, tokens.vocab_size) for number in found.tolist()} == set(counts)
 
 
@@ -92,12 +92,13 @@ def test_more_pairs_than_hashes_have_a_row_each(many):
 
 def test_only_the_most_frequent_of_very_many_have_a_row(many, monkeypatch):
     X, y = many
-    monkeypatch.setattr("skfnet.supervised._MOST_BIGRAMS", 2**15 + 100)
+    monkeypatch.setattr("skfnet.supervised._MOST_NGRAMS", 2**15 + 100)
     clf = quick().fit(X, y)
     windows = clf._windows(clf._tokens(clf._documents(X)))
     bigrams = clf.encoder_.embeddings.bigrams
     assert bigrams.table.num_embeddings == clf.encoder_.config.bigram_buckets == 2**15 + 100
-    assert np.array_equal(bigrams.known.numpy(), most_frequent_bigrams(windows, 2**15 + 100))
+    (expected,) = most_frequent_ngrams(windows, 2**15 + 100)
+    assert np.array_equal(bigrams.known.numpy(), expected)
 
 
 def test_a_stream_has_pairs_to_come_and_hashes_them(many):
