@@ -20,6 +20,8 @@ def most_frequent_ngrams(
 ) -> list[np.ndarray]:
     """Find the runs of tokens that stand most often in what an encoder reads of documents.
 
+    Of longer ones, among those whose beginning is found.
+
     Parameters
     ----------
     windows : Windows
@@ -37,7 +39,7 @@ def most_frequent_ngrams(
         Of pairs, then of triples, and so on, as far as there are any: a number for each, rising.
         It is ``first * vocab_size + second`` of a pair; of a longer run it is the place of its
         beginning, all but the last token, in the array before, times `vocab_size`, plus the last
-        token. Those whose beginning is not given are left out.
+        token.
     """
     found: list[np.ndarray] = []
     while len(found) < longest - 1:

@@ -67,12 +67,13 @@ class FNetRegressor(RegressorMixin, SupervisedEstimator):
         of their outputs is the answer. "auto" is 4, and 1 for ``architecture="paper"``, pretrained
         or not, published weights among them.
     target_encoding : bool, default=True
-        Whether every other encoder is told of each word, pair of words and n-gram what the targets
-        are of the documents it stands in, other documents than the one it is trained on, in place
-        of vectors that it learns (as :class:`sklearn.preprocessing.TargetEncoder` does for
-        categories). It is so in `fit`, with two encoders or more, from 250 single texts on,
-        without `pretrained` and in the default `architecture`. What goes on keeps its kinds of
-        encoders: `warm_start` counts anew in 250 texts or more, `partial_fit` does not count.
+        Whether every other encoder is told of each word, pair and triple of words and character
+        n-gram what the targets are of the documents it stands in, other documents than the one it
+        is trained on, in place of vectors that it learns (as
+        :class:`sklearn.preprocessing.TargetEncoder` does for categories). It is so in `fit`, with
+        two encoders or more, from 250 single texts on, without `pretrained` and in the default
+        `architecture`. What goes on keeps its kinds of encoders: `warm_start` counts anew in 250
+        texts or more, `partial_fit` does not count.
     dropout : float, default=0.2
         Share of hidden units dropped in training, after the embeddings and each feed-forward
         layer and before the output layer. 0 also keeps the pairs of neighbouring tokens, of

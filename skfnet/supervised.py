@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 import tokenizers
+import torch
 from numpy.typing import ArrayLike
 from scipy.sparse import csr_matrix
 from sklearn.frozen import FrozenEstimator
@@ -388,8 +389,9 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
             numbers=self._objective is NUMBERS,
             axes=self._axes if goes_on else None,
         )
+        there = {name: torch.as_tensor(t, device=self.device_) for name, t in tables.items()}
         for encoder in encoders:
-            encoder.take_target_encoding(ngrams, tables)
+            encoder.take_target_encoding(ngrams, there)
 
     def _take_words_from(self, tokens: TokenArray, seed: int) -> None:
         """Begin with what the documents tell of the words, where these are to stay."""

@@ -1,4 +1,4 @@
-"""Words, runs of words and n-grams described by the targets of documents that have them.
+"""Words, runs of words and parts of words described by the targets of documents that have them.
 
 What scikit-learn's TargetEncoder does for categories, and cross-fitted as there: a document that
 is trained on is described by what other documents tell, or its rare words would give its target
@@ -14,7 +14,7 @@ from scipy.sparse import csr_matrix, hstack
 
 from .batches import by_length
 from .ngrams import find_ngrams
-from .nn.target_tables import RUNS
+from .nn.target_tables import NGRAMS
 from .windows import Windows
 
 __all__ = ["draw_folds", "target_encodings"]
@@ -61,7 +61,7 @@ def target_encodings(
     numbers: bool = False,
     axes: np.ndarray | None = None,
 ) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
-    """Describe words, runs of them and their n-grams by the targets of documents that have them.
+    """Describe words, runs and parts of them by the targets of the documents that have them.
 
     Of classes and labels it is the logarithm of their share among these documents, divided by
     their share among all; of numbers, how far their mean is from that of all. The fewer documents,
@@ -159,13 +159,13 @@ def _sums(
 def _present(
     windows: Windows, rows: np.ndarray, ngrams: Sequence[np.ndarray]
 ) -> dict[str, csr_matrix]:
-    """Say which words, runs and n-grams stand in some windows: 1 each, (n_windows, n_rows)."""
+    """Say which words, runs and subwords stand in some windows: 1 each, (n_windows, n_rows)."""
     batch = windows.batch(rows)
     n_ids = windows.tokens.vocab_size
     sizes = [n_ids, *map(len, ngrams)]
     of_length = find_ngrams(batch["input_ids"], batch["lengths"], ngrams, n_ids)
     present = {}
-    for name, size, places in zip(["words", *RUNS], sizes, of_length, strict=False):
+    for name, size, places in zip(["words", *NGRAMS], sizes, of_length, strict=False):
         window, position = np.nonzero(places >= 0)
         present[name] = _ones(window, places[window, position], (len(rows), size))
     spelled = batch.get("spelled")

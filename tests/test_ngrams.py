@@ -49,6 +49,34 @@ def test_they_are_those_counted_most_often(most, long_documents):
     assert {divmod(number, 40) for number in everything.tolist()} == set(counts)
 
 
+@pytest.mark.parametrize("most", [12, 10**6])
+@pytest.mark.parametrize("long_documents", ["truncate", "mean"])
+def test_longer_runs_go_on_from_shorter_ones(most, long_documents):
+    tokens = TokenArray.from_rows(random_rows(300, 30, 30), 30, SPECIAL)
+    windows = Windows(tokens, 17, long_documents)
+    rows = [windows.batch(np.array([i]))["input_ids"][0].tolist() for i in range(len(windows))]
+    shorter = [(token,) for token in range(30)]
+    found = most_frequent_ngrams(windows, most, fewest=2, longest=4)
+    assert len(found) == 3
+    for length, numbers in enumerate(found, 2):
+        runs = [(*shorter[number // 30], number % 30) for number in numbers.tolist()]
+        ends = [row[i : i + length] for row in rows for i in range(len(row) - length + 1)]
+        counts = Counter(map(tuple, ends))
+        known = set(shorter)
+        able = [run for run, n in counts.items() if n > 1 and run[:-1] in known]
+        assert len(runs) == min(most, len(able)) and set(runs) <= set(able)
+        fewest = min(counts[run] for run in runs)
+        assert all(run in runs for run in able if counts[run] > fewest)
+        shorter = runs
+
+
+def test_where_no_run_is_frequent_the_list_ends():
+    tokens = TokenArray.from_rows([[4, 5, 6], [4, 5, 7], [8, 5, 6]], 30, SPECIAL)
+    windows = Windows(tokens, 17, "truncate")
+    assert [len(of) for of in most_frequent_ngrams(windows, 99, fewest=2, longest=9)] == [4, 2]
+    assert most_frequent_ngrams(windows, 99, fewest=4, longest=9) == []
+
+
 def test_of_pairs_of_texts_and_of_words_that_nobody_knows():
     texts = [("a black cat", "the cat sat"), ("the dog", "a dog barked"), ("a", "the cat")] * 3
     tokenizer = TextTokenizer(vocab_size=270).fit(texts)
@@ -82,7 +110,7 @@ def test_more_pairs_than_hashes_have_a_row_each(many):
         assert encoder.config.bigram_rows == "known"
         bigrams = encoder.embeddings.bigrams
         n_ids = encoder.config.vocab_size
-        assert {divmod(number, n_ids) for number in bigrams.known.tolist()} == set(expected)
+        assert {divmod(number, n_ids) for number in bigrams.known.numbers.tolist()} == set(expected)
         learned = (bigrams.table.weight != 0).any(dim=1).double().mean()
         assert learned > 0.2  # in one epoch, of which half is left out
     again = pickle.loads(pickle.dumps(clf))
@@ -98,7 +126,7 @@ def test_only_the_most_frequent_of_very_many_have_a_row(many, monkeypatch):
     bigrams = clf.encoder_.embeddings.bigrams
     assert bigrams.table.num_embeddings == clf.encoder_.config.bigram_buckets == 2**15 + 100
     (expected,) = most_frequent_ngrams(windows, 2**15 + 100)
-    assert np.array_equal(bigrams.known.numpy(), expected)
+    assert np.array_equal(bigrams.known.numbers.numpy(), expected)
 
 
 def test_a_stream_has_pairs_to_come_and_hashes_them(many):
@@ -110,7 +138,7 @@ def test_a_stream_has_pairs_to_come_and_hashes_them(many):
 def test_what_goes_on_keeps_the_pairs_it_knows(many):
     X, y = many
     clf = quick(warm_start=True).fit(X, y)
-    before = clf.encoder_.embeddings.bigrams.known.clone()
+    before = clf.encoder_.embeddings.bigrams.known.numbers.clone()
     clf.fit(X[:50], y[:50])
     clf.partial_fit(X[50:90], y[50:90])
-    assert torch.equal(clf.encoder_.embeddings.bigrams.known, before)
+    assert torch.equal(clf.encoder_.embeddings.bigrams.known.numbers, before)

@@ -216,6 +216,7 @@ def test_what_is_stored_answers_the_same():
     again = pickle.loads(pickle.dumps(clf))
     np.testing.assert_array_equal(again.predict_proba(texts), clf.predict_proba(texts))
     assert encoded(again) == [False, True, False, True]
+    assert again.encoders_[1].config.trigram_buckets > 0
 
 
 def test_a_fit_that_fails_leaves_what_can_be_stored():

@@ -75,19 +75,20 @@ class EncoderConfig:
     bigram_rows : {"hashed", "known"}, default="hashed"
         Which of these rows a pair has: the one of its hash, which it may share with others; or
         one of its own, if :meth:`Encoder.know_bigrams` was told of it, and none if not. "known"
-        is for the weights of such an encoder: a new one knows no pair.
-    trigram_buckets : int, default=0
-        Rows of a table for triples of neighbouring tokens, which `target_encoding` alone reads.
-        A triple has a row like a pair: the pair of its first two tokens and the third one.
+        is for the weights of such an encoder: a new one knows no pair. With `target_encoding`
+        each has its own, if :meth:`Encoder.take_target_encoding` was told of it.
     bigram_dropout : float, default=0.5
         Share of the pairs left out in training.
+    trigram_buckets : int, default=0
+        With `target_encoding` and pairs, and only then: rows of a table for triples of neighbouring
+        tokens, each that :meth:`Encoder.take_target_encoding` was told of with its own.
     subword_buckets : int, default=0
         Rows of a table for the character n-grams of words, likewise; the encoder then needs to
         be told the words' spelling. 0 for no such table, as in the paper.
     subword_dropout : float, default=0.2
         Share of the n-grams left out in training.
     target_encoding : int, default=0
-        How many numbers describe a token, a pair or triple of tokens or an n-gram by the targets
+        How many numbers describe a token, a pair or triple of tokens or a subword by the targets
         of the documents it stands in, in place of learned vectors. They come from
         :meth:`Encoder.take_target_encoding`. 0 for learned vectors.
     activation : {"relu", "gelu"}, default="relu"
@@ -129,8 +130,8 @@ class EncoderConfig:
     positions: Literal["learned", "none"] = "learned"
     bigram_buckets: int = 32768
     bigram_rows: Literal["hashed", "known"] = "hashed"
-    trigram_buckets: int = 0
     bigram_dropout: float = 0.5
+    trigram_buckets: int = 0
     subword_buckets: int = 0
     subword_dropout: float = 0.2
     target_encoding: int = 0
@@ -144,11 +145,12 @@ class EncoderConfig:
         for name in ("depth", "bigram_buckets", "subword_buckets", "attention_layers"):
             _require(getattr(self, name) >= 0, name, getattr(self, name), "an int >= 0")
         _require(self.target_encoding >= 0, "target_encoding", self.target_encoding, "an int >= 0")
+        reads_triples = self.target_encoding and self.bigram_buckets
         _require(
-            self.trigram_buckets == 0 or (self.trigram_buckets > 0 < self.target_encoding),
+            self.trigram_buckets == 0 or bool(reads_triples and self.trigram_buckets > 0),
             "trigram_buckets",
             self.trigram_buckets,
-            "0, or an int >= 1 with target_encoding",
+            "0, or an int >= 1 with target_encoding and bigram_buckets",
         )
         _require(
             self.attention_layers <= self.depth,

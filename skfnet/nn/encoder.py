@@ -19,7 +19,7 @@ from .config import EncoderConfig
 from .dropout import Dropout
 from .mixing import make_mixer
 from .tables import Bigrams, Subwords
-from .target_tables import TargetEncoding
+from .target_tables import NGRAMS, TargetEncoding
 
 __all__ = ["Block", "Embeddings", "Encoder"]
 
@@ -65,15 +65,14 @@ class Encoder(nn.Module):
         ValueError
             If there are none, they do not rise, or the encoder has no such table.
         """
-        if not len(bigrams) or (np.diff(bigrams) <= 0).any():
-            raise ValueError("know_bigrams takes one number or more, each larger than the last.")
+        _check_rising("know_bigrams", bigrams)
         if self.embeddings.bigrams is None:
             raise ValueError("The encoder was built with bigram_buckets=0, and reads no pairs.")
         self.embeddings.bigrams.look_up_among(torch.tensor(bigrams, dtype=torch.int64))
         self.config = replace(self.config, bigram_buckets=len(bigrams), bigram_rows="known")
 
     def take_target_encoding(
-        self, ngrams: Sequence[np.ndarray], tables: Mapping[str, np.ndarray]
+        self, ngrams: Sequence[np.ndarray], tables: Mapping[str, np.ndarray | Tensor]
     ) -> None:
         """Describe tokens by these numbers from now on.
 
@@ -83,7 +82,7 @@ class Encoder(nn.Module):
             Which pairs are described, as :meth:`know_bigrams` takes them, and which triples: the
             place of the first two tokens among these pairs times `vocab_size`, plus the third
             token. There may be pairs alone, or none.
-        tables : mapping of str to ndarray of float32, shape (n_tables, n_rows, size)
+        tables : mapping of str to ndarray or Tensor of float32, shape (n_tables, n_rows, size)
             "words", "bigrams", "trigrams" and "subwords", as far as the encoder reads them, of
             ``target_encoding`` numbers a row. `folds` of a call say which of the tables; without
             `folds`, and once the encoder is stored, it is the last one.
@@ -91,35 +90,35 @@ class Encoder(nn.Module):
         Raises
         ------
         ValueError
-            If the encoder learns its vectors, reads no such runs of tokens, or a table has
-            another shape.
+            If the encoder learns its vectors or does not read so long runs of tokens, numbers do
+            not rise, or a table has another shape.
         """
-        if not self.config.target_encoding:
+        config = self.config
+        if not config.target_encoding:
             raise ValueError("The encoder was built with target_encoding=0, and learns vectors.")
-        n_bigrams, n_trigrams, *_ = (*map(len, ngrams), 0, 0)
-        config = replace(
-            self.config,
-            bigram_buckets=n_bigrams,
-            trigram_buckets=n_trigrams,
-            bigram_rows="known",
-        )
-        for name, n_rows in (("bigram", n_bigrams), ("trigram", n_trigrams)):
-            if n_rows and f"{name}s" not in self.embeddings.encoding.runs:
-                raise ValueError(f"The encoder was built with {name}_buckets=0, and reads none.")
-        for name, n_rows in (
-            ("words", config.vocab_size),
-            ("bigrams", n_bigrams),
-            ("trigrams", n_trigrams),
-            ("subwords", config.subword_buckets),
-        ):
-            expected = n_rows, config.target_encoding
-            if n_rows and tables[name].shape[1:] != expected:
+        if len(ngrams) > len(self.embeddings.encoding.ngrams):
+            raise ValueError(
+                f"ngrams are {len(ngrams)} arrays, but the encoder was built with "
+                f"bigram_buckets={config.bigram_buckets} and "
+                f"trigram_buckets={config.trigram_buckets}."
+            )
+        for numbers in ngrams:
+            _check_rising("take_target_encoding", numbers)
+        n_ngrams = dict(zip(NGRAMS, map(len, ngrams), strict=False))
+        n_rows = {"words": config.vocab_size, **n_ngrams, "subwords": config.subword_buckets}
+        for name, n in n_rows.items():
+            if n and tables[name].shape[1:] != (n, config.target_encoding):
                 raise ValueError(
-                    f"The table of {name} has rows of shape {tables[name].shape[1:]}, and should "
-                    f"have {expected}."
+                    f"The table of {name} has rows of shape {tuple(tables[name].shape[1:])}, and "
+                    f"should have {(n, config.target_encoding)}."
                 )
         self.embeddings.encoding.take(ngrams, tables)
-        self.config = config
+        self.config = replace(
+            config,
+            bigram_buckets=n_ngrams.get("bigrams", 0),
+            trigram_buckets=n_ngrams.get("trigrams", 0),
+            bigram_rows="known",
+        )
 
     def forward(
         self,
@@ -161,7 +160,8 @@ class Encoder(nn.Module):
 class Embeddings(nn.Module):
     """Word + position + type + bigram + subword embeddings, then what `config` asks for.
 
-    Those of words, bigrams and subwords are learned, or a projected `encoding` of the targets.
+    Those of words, bigrams and subwords are learned, or a projected `encoding` of the targets,
+    which knows trigrams, too.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
@@ -272,6 +272,11 @@ class Block(nn.Module):
 
     def _feed_forward(self, x: Tensor) -> Tensor:
         return self.dropout(self.outer(self.activation(self.inner(x))))
+
+
+def _check_rising(name: str, numbers: np.ndarray) -> None:
+    if not len(numbers) or (np.diff(numbers) <= 0).any():
+        raise ValueError(f"{name} takes one number or more, each larger than the last.")
 
 
 def _layer_norm(config: EncoderConfig) -> nn.LayerNorm:

@@ -1,4 +1,4 @@
-"""What is learned of pairs of tokens and of the n-grams of words: two tables of vectors."""
+"""Rows for pairs of tokens, for longer runs and for the character n-grams of words."""
 
 from __future__ import annotations
 
@@ -9,44 +9,40 @@ from torch.nn import functional as F
 from .config import EncoderConfig
 from .dropout import Dropout
 
-__all__ = ["Bigrams", "NgramRows", "Subwords", "shares_of_ngrams"]
+__all__ = ["Bigrams", "KnownNgrams", "Subwords", "shares_of_subwords"]
 
 
-class NgramRows(nn.Module):
-    """Which row of a table a run of neighbouring tokens has: by hashing, or by lookup.
-
-    Runs of the same hash share a row. Where there are more of them than hashes, a frequent one has
-    learned much of its vector from others: then they had better be looked up, and the rarest mean
-    nothing.
+class KnownNgrams(nn.Module):
+    """Which row of a table a run of neighbouring tokens has: each known one a row of its own.
 
     Parameters
     ----------
     n_ids : int
         The size of the vocabulary.
-    n_rows : int
-        How many rows there are.
-    rows : {"hashed", "known"}
-        As :class:`EncoderConfig` has them of pairs.
+    numbers : Tensor of int64, shape (n_rows,)
+        Those that are known, rising, as :meth:`find` numbers them; -1 for none as yet.
     """
 
-    def __init__(self, n_ids: int, n_rows: int, rows: str) -> None:
+    def __init__(self, n_ids: int, numbers: Tensor) -> None:
         super().__init__()
         self.n_ids = n_ids
-        self.n_rows = n_rows
-        none_yet = torch.full((n_rows,), -1)
-        self.register_buffer("known", none_yet if rows == "known" else None)
+        self.register_buffer("numbers", numbers)
 
-    def look_up_among(self, ngrams: Tensor) -> None:
-        """Give a row to each of these numbers, sorted, and to no others."""
-        self.known, self.n_rows = ngrams, len(ngrams)
+    @classmethod
+    def none_yet(cls, n_ids: int, n_rows: int) -> KnownNgrams:
+        """Leave room for as many."""
+        return cls(n_ids, torch.full((n_rows,), -1))
 
     def find(self, begins: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
-        """Give the row of each run of tokens, and whether it has one.
+        """Give the row of each run, and whether it has one.
 
         Parameters
         ----------
-        begins, last : Tensor of int, shape (batch, length)
-            The number of all but its last token, and that token: of a pair two tokens.
+        begins : Tensor of int, shape (batch, length)
+            The number of all its tokens but the last: of a pair the first token, of a longer run
+            the row of its beginning; -1 where that has none.
+        last : Tensor of int, shape (batch, length)
+            Its last token. Together the number is ``begins * n_ids + last``.
 
         Returns
         -------
@@ -54,31 +50,30 @@ class NgramRows(nn.Module):
             Of a run without a row, any.
         found : Tensor of bool, shape (batch, length)
         """
-        begins, last = begins.long(), last.long()  # the products are large
-        if self.known is None:
-            mixed = begins * 0x9E3779B1 + last * 0x85EBCA77  # large odd numbers
-            rows = (mixed >> 15) % self.n_rows
-            return rows, torch.ones_like(rows, dtype=torch.bool)
-        ngrams = begins * self.n_ids + last
+        ngrams = begins.long() * self.n_ids + last  # large numbers
         rows = self._place(ngrams)
-        return rows, self.known[rows] == ngrams
+        return rows, (begins >= 0) & (self.numbers[rows] == ngrams)
 
     def _place(self, ngrams: Tensor) -> Tensor:
         """Give the place of each number among the known ones; of any, where it is unknown."""
         # By halving: as fast as torch.searchsorted on a CPU, and ONNX knows it.
-        last = len(self.known) - 1
+        last = len(self.numbers) - 1
         place = torch.zeros_like(ngrams)
         for bit in reversed(range(last.bit_length())):
             further = (place + 2**bit).clamp(max=last)
-            place = torch.where(self.known[further] <= ngrams, further, place)
+            place = torch.where(self.numbers[further] <= ngrams, further, place)
         return place
 
 
-class Bigrams(NgramRows):
+class Bigrams(nn.Module):
     """One vector for each pair of neighbouring tokens, as in fastText.
 
     The 2-D transform mixes all positions at once and knows no neighbours. In training whole pairs
     are left out at random, or the model would learn its documents by their rare pairs.
+
+    Pairs of the same hash share a row. Where there are more pairs than hashes, a frequent one has
+    learned much of its vector from others: then pairs had better be looked up, and the rarest mean
+    nothing.
 
     References
     ----------
@@ -87,7 +82,10 @@ class Bigrams(NgramRows):
     """
 
     def __init__(self, config: EncoderConfig) -> None:
-        super().__init__(config.vocab_size, config.bigram_buckets, config.bigram_rows)
+        super().__init__()
+        self.n_ids = config.vocab_size
+        known = config.bigram_rows == "known"
+        self.known = KnownNgrams.none_yet(self.n_ids, config.bigram_buckets) if known else None
         narrow = max(config.width // 2, 1)
         self.table = nn.Embedding(config.bigram_buckets, narrow)
         self.projection = nn.Linear(narrow, config.width, bias=False)
@@ -98,20 +96,28 @@ class Bigrams(NgramRows):
         nn.init.zeros_(self.table.weight)
         nn.init.orthogonal_(self.projection.weight)
 
-    def look_up_among(self, ngrams: Tensor) -> None:
+    def look_up_among(self, bigrams: Tensor) -> None:
         """Give a row to each of these numbers, sorted, and begin with none meaning anything."""
         old = self.table.weight
-        super().look_up_among(ngrams.to(old.device))
+        self.known = KnownNgrams(self.n_ids, bigrams.to(old.device))
         self.table = nn.Embedding.from_pretrained(
-            old.new_zeros(len(ngrams), old.shape[1]), freeze=False
+            old.new_zeros(len(bigrams), old.shape[1]), freeze=False
         )
 
     def forward(self, ids: Tensor) -> Tensor:
         """Give (batch, length, width): the pair that ends at each token, 0 at the first one."""
-        rows, found = self.find(ids[:, :-1], ids[:, 1:])
+        rows, found = self._find(ids[:, :-1], ids[:, 1:])
         vectors = self.table(rows)
         kept = self.dropout(found[..., None].to(vectors.dtype))
         return F.pad(self.projection(vectors * kept), (0, 0, 1, 0))
+
+    def _find(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+        if self.known is not None:
+            return self.known.find(first, second)
+        # The products with large odd numbers are large themselves.
+        mixed = first.long() * 0x9E3779B1 + second.long() * 0x85EBCA77
+        rows = (mixed >> 15) % self.table.num_embeddings
+        return rows, torch.ones_like(rows, dtype=torch.bool)
 
 
 class Subwords(nn.Module):
@@ -154,12 +160,12 @@ class Subwords(nn.Module):
         -------
         Tensor of shape (batch, length, width)
         """
-        shares = self.dropout(shares_of_ngrams(subwords, starts).to(self.table.weight.dtype))
+        shares = self.dropout(shares_of_subwords(subwords, starts).to(self.table.weight.dtype))
         words = self.table(subwords, starts, per_sample_weights=shares)
         return F.embedding(spelled, self.projection(words))
 
 
-def shares_of_ngrams(subwords: Tensor, starts: Tensor) -> Tensor:
+def shares_of_subwords(subwords: Tensor, starts: Tensor) -> Tensor:
     """Give what each n-gram counts in its word: 1 by the square root of their number."""
     sizes = torch.diff(starts, append=starts.new_tensor([len(subwords)]))
     shares = sizes.clamp(min=1).float().rsqrt()

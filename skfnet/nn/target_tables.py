@@ -11,17 +11,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .config import EncoderConfig
-from .tables import NgramRows, shares_of_ngrams
+from .tables import KnownNgrams, shares_of_subwords
 
-__all__ = ["RUNS", "TargetEncoding"]
+__all__ = ["NGRAMS", "TargetEncoding"]
 
-RUNS = "bigrams", "trigrams"  # the tables of runs of tokens, from the shorter to the longer ones
+NGRAMS = "bigrams", "trigrams"  # the tables of runs of tokens, the longer after the shorter
 
 _INITIAL_SIZE = 0.5  # of what the projections give for numbers of size 1
 
 
 class TargetEncoding(nn.Module):
-    """Vectors out of what the targets were where a token, a run of tokens or an n-gram stands.
+    """Vectors out of what the targets were where a token, a run of tokens or a subword stands.
 
     Such numbers are counted, not learned: nothing here can learn a document by its rare words.
     What is learned is one dense layer for each of the kinds.
@@ -42,7 +42,7 @@ class TargetEncoding(nn.Module):
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
-        self.runs = nn.ModuleDict()
+        self.ngrams = nn.ModuleDict()
         self.projections = nn.ModuleDict()
         self._by_fold: dict[str, Tensor] = {}  # of training alone: no part of the state
         sizes = {
@@ -52,8 +52,8 @@ class TargetEncoding(nn.Module):
             "subwords": config.subword_buckets,
         }
         for name, n_rows in sizes.items():
-            if n_rows and name in RUNS:
-                self.runs[name] = NgramRows(config.vocab_size, n_rows, config.bigram_rows)
+            if n_rows and name in NGRAMS:
+                self.ngrams[name] = KnownNgrams.none_yet(config.vocab_size, n_rows)
             if n_rows:
                 self.register_buffer(name, torch.zeros(n_rows, config.target_encoding))
                 projection = nn.Linear(config.target_encoding, config.width, bias=False)
@@ -67,24 +67,23 @@ class TargetEncoding(nn.Module):
 
     @property
     def known(self) -> list[np.ndarray]:
-        """The pairs and triples that are looked up; none where they are hashed."""
-        known = [rows.known for rows in self.runs.values()]
-        return [numbers.cpu().numpy() for numbers in known if numbers is not None]
+        """The numbers of the pairs, and of the triples, that are described."""
+        return [known.numbers.cpu().numpy() for known in self.ngrams.values()]
 
-    def take(self, ngrams: Sequence[np.ndarray], tables: Mapping[str, np.ndarray]) -> None:
+    def take(self, ngrams: Sequence[np.ndarray], tables: Mapping[str, np.ndarray | Tensor]) -> None:
         """Describe tokens by these tables, (n_tables, n_rows, size) each, and runs as listed.
 
         Without `folds` by the last one, which alone is part of the state.
         """
-        there = self.words.device
-        for name, numbers in zip_longest(list(self.runs), ngrams):
+        n_ids, there = len(self.words), self.words.device
+        for name, numbers in zip_longest(list(self.ngrams), ngrams):
             if numbers is None:
-                del self.runs[name], self.projections[name]
+                del self.ngrams[name], self.projections[name]
                 delattr(self, name)
             else:
-                self.runs[name].look_up_among(torch.from_numpy(numbers).to(there))
+                self.ngrams[name] = KnownNgrams(n_ids, torch.from_numpy(numbers).to(there))
         for name in self.projections:
-            self._by_fold[name] = torch.from_numpy(tables[name]).to(there)
+            self._by_fold[name] = torch.as_tensor(tables[name], device=there)
             setattr(self, name, self._by_fold[name][-1].clone())
 
     def forget_folds(self) -> None:
@@ -116,14 +115,14 @@ class TargetEncoding(nn.Module):
         """
         x = self.projections["words"](self._read("words", ids, folds))
         places = ids.long()
-        for name, runs in self.runs.items():
+        for name, known in self.ngrams.items():
             # What ends at a token goes on with the next one; before the first one nothing ends.
-            places, found = runs.find(F.pad(places[:, :-1], (1, 0), value=-1), ids)
+            places, found = known.find(F.pad(places[:, :-1], (1, 0), value=-1), ids)
             read = self._read(name, places, folds) * found[..., None]
             x = x + self.projections[name](read)
             places = torch.where(found, places, -1)
         if spelled is not None:
-            shares = shares_of_ngrams(subwords, starts).to(self.subwords.dtype)
+            shares = shares_of_subwords(subwords, starts).to(self.subwords.dtype)
             tables = self.subwords[None] if folds is None else self._by_fold["subwords"]
             words = torch.stack(
                 [

@@ -30,6 +30,7 @@ from skfnet.nn.heads import ClsPooling
         ("attention_heads", 0),
         ("attention_heads", 3),  # for 128 units
         ("activation", "swish"),
+        ("trigram_buckets", 5),  # without target_encoding
     ],
 )
 def test_values_out_of_range_are_named(field, value):

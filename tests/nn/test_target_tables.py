@@ -46,7 +46,9 @@ def spelled_as(places):
 @pytest.mark.parametrize("folds", [None, [2, 0]])
 def test_a_row_reads_its_table_and_the_last_one_by_default(folds):
     encoder, tables = told_encoder(3)
-    ids, places = [[2, 7, 7, 9], [9, 1, 49, 2]], [[0, 1, 2, 0], [1, 1, 2, 2]]
+    # The last tokens and the first ones are a known pair, in both rows: nothing goes round.
+    ids = [[7, 2, 7, 7, 2], [9, 1, 49, 2, 9]]
+    places = [[0, 1, 2, 0, 0], [1, 1, 2, 2, 1]]
     encoding = encoder.embeddings.encoding
     chosen = None if folds is None else torch.tensor(folds)
     got = encoding(torch.tensor(ids), chosen, **spelled_as(places)).detach().numpy()
@@ -86,7 +88,7 @@ def test_what_prediction_needs_is_the_last_table():
     ("changes", "message"),
     [
         ({"target_encoding": 0, "trigram_buckets": 0}, "target_encoding=0"),
-        ({"bigram_buckets": 0}, "bigram_buckets=0"),
+        ({"bigram_buckets": 0, "trigram_buckets": 0}, "bigram_buckets=0"),
         ({"trigram_buckets": 0}, "trigram_buckets=0"),
         ({"target_encoding": 5}, "words has rows of shape"),
         ({"vocab_size": 49}, "words has rows of shape"),
@@ -102,6 +104,26 @@ def test_tables_that_do_not_fit_are_refused_and_change_nothing(changes, message)
     with pytest.raises(ValueError, match=message):
         other.take_target_encoding(KNOWN, tables)
     assert other.config == before
+
+
+@pytest.mark.parametrize(
+    "ngrams",
+    [
+        [np.array([], dtype=np.int64)],
+        [KNOWN[0], KNOWN[1][:0]],
+        [KNOWN[0][::-1]],
+        [*KNOWN, KNOWN[1]],
+    ],
+    ids=["no pair", "no triple", "falling", "too long"],
+)
+def test_numbers_that_do_not_rise_or_of_longer_runs_are_refused(ngrams):
+    encoder, tables = told_encoder(1)
+    before = encoder.config, encoder.embeddings.encoding.known
+    with pytest.raises(ValueError, match=r"each larger than the last|3 arrays"):
+        encoder.take_target_encoding(ngrams, tables)
+    assert encoder.config == before[0]
+    for known, numbers in zip(encoder.embeddings.encoding.known, before[1], strict=True):
+        np.testing.assert_array_equal(known, numbers)
 
 
 def test_nothing_is_learned_but_what_is_made_of_the_numbers():
@@ -125,11 +147,9 @@ def test_without_pairs_or_triples_there_is_no_table_of_them(n_lengths):
 
 
 @pytest.mark.parametrize("length", [1, 2])
-def test_rows_too_short_for_a_run_have_none(length):
-    encoder, _ = told_encoder(1)
-    ids = torch.tensor([[2, 7, 7], [9, 1, 49]])
-    spelling = spelled_as([[0, 1, 2], [1, 1, 2]])
-    whole = encoder.embeddings.encoding(ids, **spelling)
-    places = spelling["spelled"][:, :length]
-    part = encoder.embeddings.encoding(ids[:, :length], **spelling | {"spelled": places})
+def test_what_ends_at_a_token_does_not_depend_on_later_ones(length):
+    encoding = told_encoder(1)[0].embeddings.encoding
+    ids, places = torch.tensor([[2, 7, 7], [9, 1, 49]]), torch.tensor([[0, 1, 2], [1, 1, 2]])
+    whole = encoding(ids, **spelled_as(places.tolist()))
+    part = encoding(ids[:, :length], **spelled_as(places[:, :length].tolist()))
     torch.testing.assert_close(part, whole[:, :length])
