@@ -20,7 +20,7 @@ class KnownNgrams(nn.Module):
     n_ids : int
         The size of the vocabulary.
     numbers : Tensor of int64, shape (n_rows,)
-        Those that are known, rising, as :meth:`find` numbers them; -1 for none as yet.
+        Those that are known, rising, as :meth:`find` numbers them.
     """
 
     def __init__(self, n_ids: int, numbers: Tensor) -> None:
@@ -30,8 +30,8 @@ class KnownNgrams(nn.Module):
 
     @classmethod
     def none_yet(cls, n_ids: int, n_rows: int) -> KnownNgrams:
-        """Leave room for as many."""
-        return cls(n_ids, torch.full((n_rows,), -1))
+        """Leave room for as many; no run has the number that fills it."""
+        return cls(n_ids, torch.full((n_rows,), -n_ids - 1))
 
     def find(self, begins: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
         """Give the row of each run, and whether it has one.
@@ -52,7 +52,7 @@ class KnownNgrams(nn.Module):
         """
         ngrams = begins.long() * self.n_ids + last  # large numbers
         rows = self._place(ngrams)
-        return rows, (begins >= 0) & (self.numbers[rows] == ngrams)
+        return rows, self.numbers[rows] == ngrams
 
     def _place(self, ngrams: Tensor) -> Tensor:
         """Give the place of each number among the known ones; of any, where it is unknown."""

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from skfnet.nn import Encoder, EncoderConfig
+from skfnet.nn.tables import KnownNgrams
 
 PAIRS = [(2, 7), (7, 7), (9, 1)]
 TRIPLES = [(2, 7, 7), (9, 1, 49)]
@@ -124,6 +125,11 @@ def test_numbers_that_do_not_rise_or_of_longer_runs_are_refused(ngrams):
     assert encoder.config == before[0]
     for known, numbers in zip(encoder.embeddings.encoding.known, before[1], strict=True):
         np.testing.assert_array_equal(known, numbers)
+
+
+def test_before_a_run_is_known_none_is_found():
+    begins, last = (torch.tensor(range_)[None] for range_ in np.mgrid[-1:50, 0:50].reshape(2, -1))
+    assert not KnownNgrams.none_yet(50, 3).find(begins, last)[1].any()
 
 
 def test_nothing_is_learned_but_what_is_made_of_the_numbers():
