@@ -83,9 +83,9 @@ class FNetClassifier(ClassifierMixin, SupervisedEstimator):
         n-gram what the targets are of the documents it stands in, other documents than the one it
         is trained on, in place of vectors that it learns (as
         :class:`sklearn.preprocessing.TargetEncoder` does for categories). It is so in `fit`, with
-        two encoders or more, from 250 single texts on, without `pretrained` and in the default
-        `architecture`. What goes on keeps its kinds of encoders: `warm_start` counts anew in 250
-        texts or more, `partial_fit` does not count.
+        two encoders or more, from 250 single texts on with one class each, without `class_weight`
+        and `pretrained` and in the default `architecture`. What goes on keeps its kinds of
+        encoders: `warm_start` counts anew in 250 texts or more, `partial_fit` does not count.
     dropout : float, default=0.2
         Share of hidden units dropped in training, after the embeddings and each feed-forward
         layer and before the output layer. 0 also keeps the pairs of neighbouring tokens, of

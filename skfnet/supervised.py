@@ -329,7 +329,7 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
         self._check_freeze(config, pretrained, pooling)
         n_outputs = self._count_outputs(learned)
         configs = [config] * n_encoders
-        if encodes and self._can_encode_targets(documents):
+        if encodes and self._can_encode_targets(documents, learned):
             encoding = min(n_outputs, config.width)
             told = replace(config, target_encoding=encoding, trigram_buckets=config.bigram_buckets)
             configs[1::2] = [told] * (n_encoders // 2)
@@ -363,10 +363,15 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
                 if not encoder.config.target_encoding:
                     encoder.know_bigrams(found[0])
 
-    def _can_encode_targets(self, documents: Documents) -> bool:
-        """Say whether there is enough to count, and no other kind of encoder to go with."""
+    def _can_encode_targets(self, documents: Documents, learned: dict[str, Any]) -> bool:
+        """Say whether there is enough to count, and no other kind of encoder to go with.
+
+        Of several labels, and under class weights, its caution costs more F1 than it gains.
+        """
         enough = len(documents) >= FEWEST_DOCUMENTS and not in_pairs(documents)
-        return enough and self.pretrained is None and self.architecture == "default"
+        weighted = getattr(self, "class_weight", None) is not None
+        plain = not learned.get("multilabel_", False) and not weighted
+        return enough and plain and self.pretrained is None and self.architecture == "default"
 
     def _take_encoding_from(
         self, tokens: TokenArray, targets: np.ndarray, weights: np.ndarray, goes_on: bool

@@ -156,6 +156,8 @@ def test_where_there_is_too_little_to_count_or_others_know_words_none_is():
         small_classifier(**two).fit(texts[:249], topics[:249]),
         small_classifier(**two, target_encoding=False).fit(texts, topics),
         small_classifier(**two, architecture="paper").fit(texts, topics),
+        small_classifier(**two, class_weight="balanced").fit(texts, topics),
+        small_classifier(**two).fit(texts, np.eye(3, dtype=int)[np.arange(260) % 3]),
         small_classifier(**two).fit([(text, text) for text in texts], topics),
         small_classifier(**two).partial_fit(texts, topics, classes=sorted(set(topics))),
         small_classifier(n_encoders=2, pretrained=pretrainer, depth=2).fit(texts, topics),
@@ -197,17 +199,16 @@ def test_a_table_does_not_tell_what_its_fold_has(numbers):
 
 def test_documents_held_out_by_early_stopping_are_not_counted():
     texts, topics = generated_reviews(300)
-    y = np.eye(3, dtype=int)[np.unique(topics, return_inverse=True)[1]]
-    clf = small_classifier(n_encoders=2, max_epochs=1, early_stopping=True)
-    _, valid = clf.fit(texts, y)._split(y, seed=0)
-    changed = y.copy()
-    changed[valid] = 1 - y[valid]
-    tables = [
-        clf.fit(texts, targets).encoders_[1].embeddings.encoding.words.numpy()
-        for targets in (y, changed, 1 - y)
-    ]
-    np.testing.assert_array_equal(tables[0], tables[1])
-    assert (tables[0] != tables[2]).any()
+    y = np.unique(topics, return_inverse=True)[1].astype(float)
+    reg = FNetRegressor(n_encoders=2, depth=0, width=8, max_epochs=1, early_stopping=True)
+    reg.set_params(device="cpu", random_state=0).fit(texts, y)
+    _, valid = reg._split(y[:, None], seed=0)
+    tables = []
+    for change in (np.zeros(300), np.isin(np.arange(300), valid), np.ones(300)):
+        words = reg.fit(texts, np.where(change, 2 - y, y)).encoders_[1].embeddings.encoding.words
+        tables.append(words / words.norm())  # the scale of the numbers is that of all documents
+    torch.testing.assert_close(tables[0], tables[1], atol=1e-5, rtol=0)
+    assert (tables[0] - tables[2]).abs().max() > 0.1
 
 
 def test_what_is_stored_answers_the_same():
@@ -258,16 +259,14 @@ def test_weights_count():
     tables = []
     for clf, X, labels, weights in (
         (small_classifier(), texts, topics, twice),
-        (small_classifier(class_weight={"football": 2}), texts, topics, None),
         (small_classifier(), [texts[i] for i in rows], [topics[i] for i in rows], None),
     ):
         clf.set_params(n_encoders=2, max_epochs=1, tokenizer=tokenizer)
         encoding = clf.fit(X, labels, sample_weight=weights).encoders_[1].embeddings.encoding
         tables.append(encoding.words.numpy())
     assert np.unique(topics)[0] == "football"
-    np.testing.assert_allclose(tables[0], tables[1], atol=1e-4)
     # Weights are 1 on average, so that two documents of the average are worth less than there.
-    np.testing.assert_allclose(tables[0], tables[2], atol=0.3)
+    np.testing.assert_allclose(tables[0], tables[1], atol=0.3)
     plain = small_classifier(n_encoders=2, max_epochs=1).fit(texts, topics)
     assert np.abs(plain.encoders_[1].embeddings.encoding.words.numpy() - tables[0]).max() > 0.3
 
@@ -303,15 +302,3 @@ def test_what_is_counted_is_not_learned_by_heart():
         reg.set_params(device="cpu", random_state=0).fit(texts[:800], y[:800])
         scores.append(reg.score(texts[800:], y[800:]))
     assert scores[1] > scores[0] + 0.05, scores
-
-
-def test_several_labels_are_told_one_by_one():
-    texts, topics = generated_reviews(300)
-    y = np.eye(3, dtype=int)[np.unique(topics, return_inverse=True)[1]]
-    tables = []
-    for third in (y[:, 2], y[:, 2] | y[:, 0]):
-        clf = small_classifier(n_encoders=2, max_epochs=1)
-        clf.fit(texts, np.column_stack([y[:, :2], third]))
-        tables.append(clf.encoders_[1].embeddings.encoding.words.numpy())
-    np.testing.assert_array_equal(tables[0][:, :2], tables[1][:, :2])
-    assert (tables[0][:, 2] != tables[1][:, 2]).any()
