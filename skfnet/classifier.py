@@ -18,6 +18,7 @@ from sklearn.utils._param_validation import Interval, InvalidParameterError, Str
 from sklearn.utils.multiclass import _check_partial_fit_first_call
 from torch import Tensor
 
+from .documents import Documents
 from .nn import EncoderConfig
 from .objectives import ONE_CLASS, SEVERAL_LABELS, Objective
 from .pretrainer import FNetPretrainer
@@ -430,6 +431,11 @@ class FNetClassifier(ClassifierMixin, SupervisedEstimator):
                 f"y has {y.shape[1]} columns, but that of the first call had {len(classes)}."
             )
         return y.astype(np.float32)
+
+    def _can_encode_targets(self, documents: Documents, learned: dict[str, Any]) -> bool:
+        # Of several labels, and under class weights, its caution costs more F1 than it gains.
+        one_class = not learned["multilabel_"] and self.class_weight is None
+        return one_class and super()._can_encode_targets(documents, learned)
 
     def _strata(self, y: np.ndarray) -> np.ndarray | None:
         return None if y.ndim == 2 else np.unique(y, return_inverse=True)[1]

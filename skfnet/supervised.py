@@ -364,14 +364,9 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
                     encoder.know_bigrams(found[0])
 
     def _can_encode_targets(self, documents: Documents, learned: dict[str, Any]) -> bool:
-        """Say whether there is enough to count, and no other kind of encoder to go with.
-
-        Of several labels, and under class weights, its caution costs more F1 than it gains.
-        """
+        """Say whether there is enough to count, and no other kind of encoder to go with."""
         enough = len(documents) >= FEWEST_DOCUMENTS and not in_pairs(documents)
-        weighted = getattr(self, "class_weight", None) is not None
-        plain = not learned.get("multilabel_", False) and not weighted
-        return enough and plain and self.pretrained is None and self.architecture == "default"
+        return enough and self.pretrained is None and self.architecture == "default"
 
     def _take_encoding_from(
         self, tokens: TokenArray, targets: np.ndarray, weights: np.ndarray, goes_on: bool

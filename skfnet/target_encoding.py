@@ -63,7 +63,7 @@ def target_encodings(
 ) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
     """Describe words, runs and parts of them by the targets of the documents that have them.
 
-    Of classes and labels it is the logarithm of their share among these documents, divided by
+    Of classes it is the logarithm of their share among these documents, divided by
     their share among all; of numbers, how far their mean is from that of all. The fewer documents,
     the nearer to 0 it is. Of a document in several windows, each window counts for its share.
 
@@ -72,7 +72,7 @@ def target_encodings(
     windows : Windows
         The documents, as an encoder reads them, with their `folds`.
     targets : ndarray or csr_matrix of shape (n_documents, n_outputs)
-        0 or 1 for each class or label; or numbers.
+        0 or 1 for each class; or numbers.
     weights : ndarray of shape (n_documents,)
         What each document counts, 1 on average.
     ngrams : sequence of ndarray of int64
