@@ -1,4 +1,4 @@
-"""Runs of two and more neighbouring tokens: which of them are the most frequent in a corpus."""
+"""Runs of neighbouring tokens: which are frequent in a corpus, so that they have rows."""
 
 from __future__ import annotations
 
@@ -8,11 +8,34 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from .batches import by_length
+from .nn import Encoder
 from .windows import Windows
 
-__all__ = ["find_ngrams", "most_frequent_ngrams"]
+__all__ = ["MOST_NGRAMS", "find_ngrams", "look_up_bigrams", "most_frequent_ngrams"]
 
+MOST_NGRAMS = 2**19  # of a length have a row
 _WINDOWS_AT_ONCE = 4096
+
+
+def look_up_bigrams(encoders: Sequence[Encoder], windows: Windows) -> None:
+    """Let encoders give the frequent pairs of tokens a row each, where they learn these by hash.
+
+    Where there are as many hashes as pairs, they stay.
+
+    Parameters
+    ----------
+    encoders : sequence of Encoder
+        Of the same size.
+    windows : Windows
+        What they read.
+    """
+    learners = [encoder for encoder in encoders if encoder.embeddings.bigrams is not None]
+    if not learners:
+        return
+    found = most_frequent_ngrams(windows, MOST_NGRAMS)
+    if found and len(found[0]) > learners[0].config.bigram_buckets:
+        for encoder in learners:
+            encoder.know_bigrams(found[0])
 
 
 def most_frequent_ngrams(

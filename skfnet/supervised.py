@@ -10,9 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 import tokenizers
-import torch
 from numpy.typing import ArrayLike
-from scipy.sparse import csr_matrix
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import train_test_split
 from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
@@ -40,14 +38,14 @@ from .finetuning import (
     target_encoded,
 )
 from .lsa import latent_semantic_vectors
-from .ngrams import most_frequent_ngrams
+from .ngrams import look_up_bigrams
 from .nn import EncoderConfig, Ensemble
 from .nn.heads import POOLINGS
 from .objectives import NUMBERS, Objective
 from .prediction import run_each_window, run_windows
 from .pretrained import Pretrained, check_agrees, check_unlabeled, find_pretrained
 from .pretrainer import FNetPretrainer
-from .target_encoding import draw_folds, target_encodings
+from .target_encoding import describe_words, draw_folds
 from .targets import check_weights
 from .tokenizer import TextTokenizer
 from .training import (
@@ -58,8 +56,6 @@ from .training import (
     history_rows,
     make_net,
 )
-
-_MOST_NGRAMS = 2**19
 
 
 class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
@@ -204,12 +200,21 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
             self._start(documents, learned, seed, unlabeled, encodes=self.target_encoding)
         tokens = self._tokens(documents)
         if not goes_on and self.pretrained is None:
-            self._take_bigrams_from(tokens)
+            look_up_bigrams(self.encoders_, self._windows(tokens))
             if self.freeze == "auto" and self._pairs:
                 self._take_words_from(tokens, seed)
-        if target_encoded(self._model) and len(tokens) >= FEWEST_DOCUMENTS:
+        told = target_encoded(self._model)
+        if told and len(tokens) >= FEWEST_DOCUMENTS:
             tokens = tokens.in_folds(draw_folds(targets, train, seed))
-            self._take_encoding_from(tokens, targets, weights, goes_on)
+            self._axes = describe_words(
+                told,
+                self._windows(tokens),
+                targets,
+                weights,
+                n_outputs=self._count_outputs(vars(self)),
+                numbers=self._objective is NUMBERS,
+                axes=self._axes,
+            )
         kept = self._auto_freeze if self.freeze == "auto" else self.freeze
         absent = self._absent(targets, valid, goes_on, seed)
         seen = ~absent / np.mean(~absent[train], axis=0)
@@ -224,7 +229,7 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
             self._train(self._make_net(train_set, valid_set, epochs, seed, kept), train_set, seed)
             self._calibrate(tokens, targets, weights, absent, kept)
         finally:
-            for encoder in target_encoded(self._model):
+            for encoder in told:
                 encoder.embeddings.encoding.forget_folds()
         self._stream = None
         return self
@@ -343,6 +348,7 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
         self.history_ = []
         self.n_iter_ = 0
         self._pairs = in_pairs(documents)
+        self._axes = None  # of the words' descriptions by targets, where there are many classes
         self._temperatures = np.ones(n_encoders)
         self._auto_rate = auto["learning_rate"]
         self._auto_freeze = auto["freeze"]
@@ -352,46 +358,10 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
     def _check_agrees(self, config: EncoderConfig, tokenizer: TextTokenizer | None) -> None:
         check_agrees(self, config.to_dict(), tokenizer)
 
-    def _take_bigrams_from(self, tokens: TokenArray) -> None:
-        """Give pairs of tokens a row each, where there are more of them than hashes."""
-        n_hashes = self.encoder_.config.bigram_buckets
-        if not n_hashes:
-            return
-        found = most_frequent_ngrams(self._windows(tokens), _MOST_NGRAMS)
-        if found and len(found[0]) > n_hashes:
-            for encoder in self.encoders_:
-                if not encoder.config.target_encoding:
-                    encoder.know_bigrams(found[0])
-
     def _can_encode_targets(self, documents: Documents, learned: dict[str, Any]) -> bool:
         """Say whether there is enough to count, and no other kind of encoder to go with."""
         enough = len(documents) >= FEWEST_DOCUMENTS and not in_pairs(documents)
         return enough and self.pretrained is None and self.architecture == "default"
-
-    def _take_encoding_from(
-        self, tokens: TokenArray, targets: np.ndarray, weights: np.ndarray, goes_on: bool
-    ) -> None:
-        """Describe words by the targets to the encoders that read that."""
-        first, *_ = encoders = target_encoded(self._model)
-        windows = self._windows(tokens)
-        ngrams = first.embeddings.encoding.known
-        if first.config.bigram_buckets and not goes_on:
-            ngrams = most_frequent_ngrams(windows, _MOST_NGRAMS, fewest=2, longest=3)
-        if targets.ndim == 1:
-            shape = len(targets), self._count_outputs(vars(self))
-            targets = csr_matrix((np.ones(len(targets)), (np.arange(len(targets)), targets)), shape)
-        tables, self._axes = target_encodings(
-            windows,
-            targets,
-            weights,
-            ngrams=ngrams,
-            size=first.config.target_encoding,
-            numbers=self._objective is NUMBERS,
-            axes=self._axes if goes_on else None,
-        )
-        there = {name: torch.as_tensor(t, device=self.device_) for name, t in tables.items()}
-        for encoder in encoders:
-            encoder.take_target_encoding(ngrams, there)
 
     def _take_words_from(self, tokens: TokenArray, seed: int) -> None:
         """Begin with what the documents tell of the words, where these are to stay."""

@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import torch
 from scipy.sparse import csr_matrix, hstack
 
 from .batches import by_length
-from .ngrams import find_ngrams
+from .ngrams import MOST_NGRAMS, find_ngrams, most_frequent_ngrams
+from .nn import Encoder
 from .nn.target_tables import NGRAMS
 from .windows import Windows
 
-__all__ = ["draw_folds", "target_encodings"]
+__all__ = ["describe_words", "draw_folds", "target_encodings"]
 
 _FOLDS = 5
 _PRIOR_DOCUMENTS = 2.0  # of the average target, counted in everywhere
@@ -49,6 +51,62 @@ def draw_folds(targets: np.ndarray, train: np.ndarray, seed: int) -> np.ndarray:
         order = order[np.argsort(targets[order], kind="stable")]
     folds[order] = np.arange(len(order)) % _FOLDS
     return folds
+
+
+def describe_words(
+    encoders: Sequence[Encoder],
+    windows: Windows,
+    targets: np.ndarray,
+    weights: np.ndarray,
+    *,
+    n_outputs: int,
+    numbers: bool,
+    axes: np.ndarray | None,
+) -> np.ndarray | None:
+    """Describe words, pairs and triples by the targets to encoders that read such descriptions.
+
+    Those that have been told before keep the pairs and triples that they know.
+
+    Parameters
+    ----------
+    encoders : sequence of Encoder
+        Of the same configuration, with ``target_encoding``.
+    windows : Windows
+        The documents, as the encoders read them, with their `folds`.
+    targets : ndarray of shape (n_documents,) or (n_documents, n_outputs)
+        Class numbers, or numbers.
+    weights, numbers, axes
+        As :func:`target_encodings` takes them.
+    n_outputs : int
+        How many classes there are, or numbers a document.
+
+    Returns
+    -------
+    ndarray or None
+        The axes, for the next time.
+    """
+    config, encoding = encoders[0].config, encoders[0].embeddings.encoding
+    ngrams = encoding.known
+    if config.bigram_rows == "hashed" and ngrams:
+        ngrams = most_frequent_ngrams(windows, MOST_NGRAMS, fewest=2, longest=3)
+    if targets.ndim == 1:
+        rows = np.arange(len(targets))
+        shape = len(targets), n_outputs
+        targets = csr_matrix((np.ones(len(targets)), (rows, targets)), shape=shape)
+    tables, axes = target_encodings(
+        windows,
+        targets,
+        weights,
+        ngrams=ngrams,
+        size=config.target_encoding,
+        numbers=numbers,
+        axes=axes,
+    )
+    there = encoding.words.device
+    shared = {name: torch.as_tensor(table, device=there) for name, table in tables.items()}
+    for encoder in encoders:
+        encoder.take_target_encoding(ngrams, shared)
+    return axes
 
 
 def target_encodings(

@@ -120,7 +120,7 @@ def test_more_pairs_than_hashes_have_a_row_each(many):
 
 def test_only_the_most_frequent_of_very_many_have_a_row(many, monkeypatch):
     X, y = many
-    monkeypatch.setattr("skfnet.supervised._MOST_NGRAMS", 2**15 + 100)
+    monkeypatch.setattr("skfnet.ngrams.MOST_NGRAMS", 2**15 + 100)
     clf = quick().fit(X, y)
     windows = clf._windows(clf._tokens(clf._documents(X)))
     bigrams = clf.encoder_.embeddings.bigrams
