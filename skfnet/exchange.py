@@ -134,6 +134,7 @@ def _read(cls: type, name_or_folder: str | os.PathLike, parameters: dict[str, An
         history_=[],
         n_iter_=0,
         _pairs=None,
+        _axes=None,
         _temperatures=np.ones(1),
         _auto_rate=RATE_OF_PUBLISHED,
         _auto_freeze=None,

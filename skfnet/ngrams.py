@@ -18,9 +18,9 @@ _WINDOWS_AT_ONCE = 4096
 
 
 def look_up_bigrams(encoders: Sequence[Encoder], windows: Windows) -> None:
-    """Let encoders give the frequent pairs of tokens a row each, where they learn these by hash.
+    """Let encoders that learn pairs of tokens by hash give each frequent pair a row of its own.
 
-    Where there are as many hashes as pairs, they stay.
+    Where there are hashes for all pairs, they stay.
 
     Parameters
     ----------
@@ -29,12 +29,16 @@ def look_up_bigrams(encoders: Sequence[Encoder], windows: Windows) -> None:
     windows : Windows
         What they read.
     """
-    learners = [encoder for encoder in encoders if encoder.embeddings.bigrams is not None]
-    if not learners:
+    hashing = [
+        encoder
+        for encoder in encoders
+        if encoder.embeddings.bigrams is not None and encoder.config.bigram_rows == "hashed"
+    ]
+    if not hashing:
         return
     found = most_frequent_ngrams(windows, MOST_NGRAMS)
-    if found and len(found[0]) > learners[0].config.bigram_buckets:
-        for encoder in learners:
+    if found and len(found[0]) > hashing[0].config.bigram_buckets:
+        for encoder in hashing:
             encoder.know_bigrams(found[0])
 
 

@@ -75,10 +75,14 @@ def describe_words(
         The documents, as the encoders read them, with their `folds`.
     targets : ndarray of shape (n_documents,) or (n_documents, n_outputs)
         Class numbers, or numbers.
-    weights, numbers, axes
-        As :func:`target_encodings` takes them.
+    weights : ndarray of shape (n_documents,)
+        What each document counts, 1 on average.
     n_outputs : int
-        How many classes there are, or numbers a document.
+        How many classes there are.
+    numbers : bool
+        Whether the targets are numbers.
+    axes : ndarray or None
+        What an earlier call has given.
 
     Returns
     -------

@@ -211,6 +211,17 @@ def test_documents_held_out_by_early_stopping_are_not_counted():
     assert (tables[0] - tables[2]).abs().max() > 0.1
 
 
+def test_only_the_most_frequent_of_very_many_pairs_and_triples_are_described(monkeypatch):
+    monkeypatch.setattr("skfnet.target_encoding.MOST_NGRAMS", 7)
+    clf = small_classifier(n_encoders=2, max_epochs=1).fit(*generated_reviews(260))
+    config = clf.encoders_[1].config
+    assert (config.bigram_buckets, config.trigram_buckets) == (7, 7)
+    pairs, triples = clf.encoders_[1].embeddings.encoding.known
+    windows = clf._windows(clf._tokens(clf._documents(generated_reviews(260)[0])))
+    expected = most_frequent_ngrams(windows, 7, fewest=2, longest=3)
+    assert np.array_equal(pairs, expected[0]) and np.array_equal(triples, expected[1])
+
+
 def test_what_is_stored_answers_the_same():
     texts, topics = generated_reviews(260)
     clf = small_classifier(n_encoders=4, max_epochs=1).fit(texts, topics)
