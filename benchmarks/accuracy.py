@@ -174,7 +174,10 @@ def by_set(results: Results, column: str, models: list[str], *, highest: bool = 
 
 
 def by_seed(results: Results, n_seeds: int) -> list[str]:
-    """Give the mean accuracy over the sets that have all seeds, if any: a row a mixer."""
+    """Give the mean accuracy over the sets that have all seeds, if any: a row a mixer.
+
+    Of some mixers there is the first seed alone.
+    """
     complete = [
         of_set
         for of_set in results.values()
@@ -183,12 +186,16 @@ def by_seed(results: Results, n_seeds: int) -> list[str]:
     if not complete:
         return []
     lines = []
-    for model in SEEDED:
+    for model in OURS:
         found = [row for of_set in complete for row in of_set[model]]
-        means = [mean(r["accuracy"] for r in found if r["seed"] == k) for k in range(n_seeds)]
-        spread = f"{stdev(means):.4f}" if n_seeds > 1 else ""
-        means = [f"{value:.4f}" for value in (*means, mean(means))]
-        lines.append([MODELS[model].label, str(len(complete)), *means, spread])
+        of_seeds = [[r["accuracy"] for r in found if r["seed"] == k] for k in range(n_seeds)]
+        means = [mean(values) for values in of_seeds if len(values) == len(complete)]
+        over = [mean(means)] if len(means) == n_seeds else []
+        over += [stdev(means)] if over and n_seeds > 1 else []
+        line = [MODELS[model].label, str(len(complete)), *(f"{value:.4f}" for value in means)]
+        line += [""] * (n_seeds - len(means)) + [f"{value:.4f}" for value in over]
+        if means:
+            lines.append(line + [""] * (n_seeds + 4 - len(line)))
     header = ["model", "sets", *(f"seed {k}" for k in range(n_seeds)), "mean", "deviation"]
     title = "What mixing is worth: mean accuracy over the sets of which all seeds are measured:"
     return [title, table(header, lines)]

@@ -203,6 +203,7 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
             look_up_bigrams(self.encoders_, self._windows(tokens))
             if self.freeze == "auto" and self._pairs:
                 self._take_words_from(tokens, seed)
+        n_outputs = self._count_outputs(vars(self))
         told = target_encoded(self._model)
         if told and len(tokens) >= FEWEST_DOCUMENTS:
             tokens = tokens.in_folds(draw_folds(targets, train, seed))
@@ -211,8 +212,7 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
                 self._windows(tokens),
                 targets,
                 weights,
-                n_outputs=self._count_outputs(vars(self)),
-                numbers=self._objective is NUMBERS,
+                n_outputs=n_outputs,
                 axes=self._axes,
             )
         kept = self._auto_freeze if self.freeze == "auto" else self.freeze
@@ -222,9 +222,7 @@ class SupervisedEstimator(HuggingFaceMixin, TextEstimator):
         valid_set = None if valid is None else self._labelled(tokens, targets, weights, valid, kept)
         epochs = self.max_epochs
         if epochs == "auto":
-            epochs = epochs_for(
-                len(train), self._batch_size(len(train)), self._count_outputs(vars(self))
-            )
+            epochs = epochs_for(len(train), self._batch_size(len(train)), n_outputs)
         try:
             self._train(self._make_net(train_set, valid_set, epochs, seed, kept), train_set, seed)
             self._calibrate(tokens, targets, weights, absent, kept)

@@ -60,7 +60,6 @@ def describe_words(
     weights: np.ndarray,
     *,
     n_outputs: int,
-    numbers: bool,
     axes: np.ndarray | None,
 ) -> np.ndarray | None:
     """Describe words, pairs and triples by the targets to encoders that read such descriptions.
@@ -74,13 +73,11 @@ def describe_words(
     windows : Windows
         The documents, as the encoders read them, with their `folds`.
     targets : ndarray of shape (n_documents,) or (n_documents, n_outputs)
-        Class numbers, or numbers.
+        Of one dimension, class numbers; of two, numbers.
     weights : ndarray of shape (n_documents,)
         What each document counts, 1 on average.
     n_outputs : int
         How many classes there are.
-    numbers : bool
-        Whether the targets are numbers.
     axes : ndarray or None
         What an earlier call has given.
 
@@ -93,7 +90,8 @@ def describe_words(
     ngrams = encoding.known
     if config.bigram_rows == "hashed" and ngrams:
         ngrams = most_frequent_ngrams(windows, MOST_NGRAMS, fewest=2, longest=3)
-    if targets.ndim == 1:
+    numbers = targets.ndim == 2
+    if not numbers:
         rows = np.arange(len(targets))
         shape = len(targets), n_outputs
         targets = csr_matrix((np.ones(len(targets)), (rows, targets)), shape=shape)

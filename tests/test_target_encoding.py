@@ -231,6 +231,18 @@ def test_what_is_stored_answers_the_same():
     assert again.encoders_[1].config.trigram_buckets > 0
 
 
+def test_a_fit_that_was_stopped_before_it_counted_can_go_on(monkeypatch):
+    def stopped(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    texts, topics = generated_reviews(260)
+    clf = small_classifier(n_encoders=2, max_epochs=1, warm_start=True)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(supervised, "describe_words", stopped)
+        clf.fit(texts, topics)
+    assert clf.fit(texts, topics).encoders_[1].embeddings.encoding.words.any()
+
+
 def test_a_fit_that_fails_leaves_what_can_be_stored():
     class Stop(Callback):
         def on_epoch_end(self, net, **kwargs):
